@@ -1,0 +1,88 @@
+# `make` lists what there is. Everything lives in .venv and .feedmill, below this folder.
+.DEFAULT_GOAL := help
+.SILENT:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+STACK := $(BIN)/python -m feedmill.local
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup up down status demo test test-all test-faults lint format types lock docs clean python
+
+help: ## this list
+	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+setup: .venv/.installed ## install everything that the lock names, in .venv (PYTHON=python3.12 selects another Python)
+
+up: .venv/.installed ## start PostgreSQL, Spark and Airflow on this machine
+	$(STACK) up
+
+down: ## stop them all; the data stays
+	if [ -x $(BIN)/python ]; then $(STACK) down; else echo "Nothing to stop: .venv does not exist."; fi
+
+status: .venv/.installed ## what runs, and where
+	$(STACK) status
+
+demo: .venv/.installed ## the whole project on real data
+	$(BIN)/feedmill demo
+
+test: .venv/.installed ## the tests of every change
+	$(BIN)/python -m pytest -m "not slow and not faults"
+
+test-all: .venv/.installed ## those, and the slow ones
+	$(BIN)/python -m pytest -m "not faults"
+
+test-faults: .venv/.installed ## processes are killed at every bad moment
+	$(BIN)/python -m pytest -m faults
+
+lint: .venv/.installed ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.installed ## ruff: apply both
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/.installed ## mypy --strict over plugins/feedmill and include
+	$(BIN)/mypy
+
+lock: .venv/.bootstrap ## renew requirements.lock from the requirements files
+	echo "Resolving requirements …"
+	grep '^uv==' requirements-dev.txt | $(COMPILE) - -o requirements-bootstrap.txt
+	$(COMPILE) --upgrade requirements.txt requirements-local.txt requirements-dev.txt -o requirements.lock
+	if grep -nE '://|$(CURDIR)' requirements.lock requirements-bootstrap.txt; then \
+	  echo "The lock names an address of this machine (above): unset the index settings and try again." >&2; exit 1; fi
+	echo "requirements.lock: $$(grep -c '==' requirements.lock) packages. Now: make setup"
+
+docs: .venv/.installed ## generate docs/tables
+	$(BIN)/feedmill docs
+
+clean: down ## delete .venv, the local stack's data and every cache
+	if [ -x $(BIN)/python ]; then $(STACK) clean; fi
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	  echo "Feedmill needs Python 3.11 or newer, and '$(PYTHON)' was not found: name one, as in make setup PYTHON=python3.12." >&2; exit 1; }
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Feedmill needs Python 3.11 or newer, and '$(PYTHON)' is $$("$(PYTHON)" -V 2>&1): name another, as in make setup PYTHON=python3.12." >&2; exit 1; }
+
+.venv/.bootstrap: requirements-bootstrap.txt | python
+	echo "Creating .venv …"
+	"$(PYTHON)" -m venv .venv || { \
+	  echo "Python could not create .venv: on Debian and Ubuntu, install the package python3-venv." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bootstrap.txt
+	touch $@
+
+.venv/.installed: .venv/.bootstrap requirements.lock pyproject.toml
+	echo "Installing $$(grep -c '==' requirements.lock) locked packages …"
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+	echo "Installed. Next: make demo"
