@@ -1,0 +1,209 @@
+"""The connections of Feedmill, as Airflow knows them, readable with and without Airflow.
+
+=====================  ==============================================================================
+``feedmill_ledger``    PostgreSQL that holds the ledger
+``iceberg_default``    the extra is the catalog's properties as PyIceberg takes them, and two of ours:
+                       ``landing`` (URL of the landing zone) and ``pages`` (URL of the check pages)
+``spark_default``      Spark Connect: host, port, and the token as password
+``trino_default``      Trino
+=====================  ==============================================================================
+
+A connection is looked for in this order:
+
+1. the environment, ``AIRFLOW_CONN_<ID>`` in JSON form, or in URI form inside an Airflow process;
+2. Airflow's own store, inside an Airflow process only: importing Airflow takes seconds, which
+   ``feedmill sql`` must not pay, and outside of one Airflow would make itself a new SQLite database;
+3. the local stack: ``airflow_settings.yaml``, filled from the stack's environment file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+LEDGER = "feedmill_ledger"
+ICEBERG = "iceberg_default"
+SPARK = "spark_default"
+TRINO = "trino_default"
+
+CATALOG = "feedmill"
+"""The Iceberg catalog's name, the same in Spark, PyIceberg and Trino: a JDBC catalog keeps it in its rows."""
+
+OWN_PROPERTIES = ("landing", "pages")
+"""Keys of the Iceberg connection's extra that are Feedmill's, not the catalog's."""
+
+
+class ConnectionNotDefinedError(LookupError):
+    """No place defines the connection; the message names them all."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connection; the fields are Airflow's."""
+
+    conn_id: str
+    conn_type: str
+    host: str | None = None
+    port: int | None = None
+    login: str | None = None
+    password: str | None = field(default=None, repr=False)
+    schema: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """A URL for SQLAlchemy (and PyIceberg's SqlCatalog), password included: never log it."""
+        credentials = quote(self.login or "", safe="")
+        if self.password is not None:
+            credentials += ":" + quote(self.password, safe="")
+        port = f":{self.port}" if self.port else ""
+        return f"postgresql+psycopg2://{credentials}@{self.host}{port}/{self.schema or ''}"
+
+    @property
+    def spark_url(self) -> str:
+        """``sc://host:port/;token=…``, password included: never log it.
+
+        A token over plain text is accepted by Spark's client for the host name ``localhost`` alone: with
+        ``127.0.0.1`` it switches to TLS and retries for ten minutes. A remote server has TLS: ``use_ssl``.
+        """
+        host = "localhost" if self.host in (None, "", "127.0.0.1", "::1") else self.host
+        options = {**{k: str(v) for k, v in self.extra.items()}}
+        if self.password:
+            options["token"] = self.password
+        parameters = "".join(f";{name}={quote(value, safe='')}" for name, value in options.items())
+        return f"sc://{host}:{self.port or 15002}/{parameters}"
+
+    @property
+    def catalog_properties(self) -> dict[str, str]:
+        """What ``load_catalog(CATALOG, **properties)`` of PyIceberg takes: the extra without our own keys."""
+        properties = {k: str(v) for k, v in self.extra.items() if k not in OWN_PROPERTIES}
+        if self.host:
+            properties.setdefault("uri", self.host)
+        return properties
+
+    @property
+    def landing(self) -> str:
+        """URL of the landing zone; a path without scheme is a local one."""
+        return self._own("landing")
+
+    @property
+    def pages(self) -> str:
+        """URL of the folder that the check pages are written to."""
+        return self._own("pages")
+
+    def _own(self, name: str) -> str:
+        value = self.extra.get(name)
+        if not value:
+            raise ConnectionNotDefinedError(
+                f"The extra of connection {self.conn_id} has no '{name}': add its URL."
+            )
+        return str(value)
+
+
+def get(conn_id: str) -> Connection:
+    """The connection, from the first place that defines it (see the module's docstring).
+
+    Raises ConnectionNotDefinedError, which names the ways to define it. It may block on Airflow's API: in a
+    trigger, call it through ``asgiref.sync.sync_to_async``.
+    """
+    found = _from_environment(conn_id) or _from_airflow(conn_id) or _from_local_stack(conn_id)
+    if found is None:
+        raise ConnectionNotDefinedError(
+            f"Connection {conn_id} is not defined: add it in Airflow (Admin, Connections), or set "
+            f"AIRFLOW_CONN_{conn_id.upper()} to its JSON form, or start the local stack (make up), which takes "
+            "it from airflow_settings.yaml."
+        )
+    return found
+
+
+def ledger_url() -> str:
+    """The ledger's SQLAlchemy URL."""
+    return get(LEDGER).sqlalchemy_url
+
+
+def catalog_properties() -> dict[str, str]:
+    """The Iceberg catalog's properties as PyIceberg takes them."""
+    return get(ICEBERG).catalog_properties
+
+
+def spark_url() -> str:
+    """Where Spark Connect listens, token included."""
+    return get(SPARK).spark_url
+
+
+def from_fields(conn_id: str, fields: Mapping[str, Any]) -> Connection:
+    """A Connection from Airflow's JSON form, whose ``extra`` is an object or a JSON string."""
+    extra = fields.get("extra") or {}
+    if isinstance(extra, str):
+        extra = json.loads(extra)
+    port = fields.get("port")
+    return Connection(
+        conn_id=conn_id,
+        conn_type=str(fields.get("conn_type") or ""),
+        host=fields.get("host") or None,
+        port=int(port) if port not in (None, "") else None,
+        login=fields.get("login") or None,
+        password=fields.get("password") or None,
+        schema=fields.get("schema") or None,
+        extra=dict(extra),
+    )
+
+
+def _from_environment(conn_id: str) -> Connection | None:
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    value = os.environ.get(name, "").strip()
+    if not value:
+        return None
+    if value.startswith("{"):
+        try:
+            return from_fields(conn_id, json.loads(value))
+        except ValueError as error:
+            raise ConnectionNotDefinedError(f"{name} is not valid JSON: {error}.") from error
+    if "airflow" in sys.modules:
+        from airflow.sdk import Connection as AirflowConnection
+
+        return _from_airflow_object(conn_id, AirflowConnection.from_uri(value, conn_id=conn_id))
+    raise ConnectionNotDefinedError(f"{name} is in URI form, which only Airflow reads: give its JSON form.")
+
+
+def _from_airflow(conn_id: str) -> Connection | None:
+    if "airflow" not in sys.modules or Path(sys.argv[0]).name == "feedmill":
+        return None
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return _from_airflow_object(conn_id, BaseHook.get_connection(conn_id))
+    except AirflowNotFoundException:
+        return None
+
+
+def _from_airflow_object(conn_id: str, connection: Any) -> Connection:
+    return from_fields(
+        conn_id,
+        {
+            "conn_type": connection.conn_type,
+            "host": connection.host,
+            "port": connection.port,
+            "login": connection.login,
+            "password": connection.password,
+            "schema": connection.schema,
+            "extra": connection.extra,
+        },
+    )
+
+
+def _from_local_stack(conn_id: str) -> Connection | None:
+    from feedmill.local.home import Home
+    from feedmill.local.settings import load
+
+    home = Home.find()
+    if not home.exists() or not home.settings_file.exists():
+        return None
+    return load(home.settings_file, home.env()).connections.get(conn_id)

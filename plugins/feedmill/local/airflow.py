@@ -1,0 +1,180 @@
+"""Airflow on the local stack: its environment, its four processes, and whether they are healthy.
+
+Started one by one, because ``airflow standalone`` leaves orphans when it is stopped, and restarts nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from feedmill.local.home import Home, StackError, write_private
+from feedmill.local.postgres import Postgres
+from feedmill.local.process import Component, stop, wait_until
+
+LOGIN = "admin"
+
+# Logs are read from the files: --skip-serve-logs keeps two servers from listening on every interface.
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "api-server": ("-m", "airflow", "api-server"),
+    "scheduler": ("-m", "feedmill.local.scheduler"),
+    "dag-processor": ("-m", "airflow", "dag-processor"),
+    "triggerer": ("-m", "airflow", "triggerer", "--skip-serve-logs"),
+}
+
+HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+"""Under which name Airflow's health report has each process."""
+
+
+class Airflow:
+    """The Airflow of one home."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.folder = home.path / "airflow"
+        self.components = {name: Component(home, name) for name in COMMANDS}
+
+    @property
+    def port(self) -> int:
+        """Where the UI and the API listen, on 127.0.0.1."""
+        return self.home.port("airflow")
+
+    @property
+    def url(self) -> str:
+        """The UI."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def password(self) -> str:
+        """The password of user ``admin``."""
+        return self.home.env()["FEEDMILL_AIRFLOW_PASSWORD"]
+
+    def environment(self) -> dict[str, str]:
+        """The environment of every Airflow process of this stack."""
+        env = self.home.env()
+        base = f"http://127.0.0.1:{self.port}"
+        logs = self.home.logs / "airflow"
+        return {
+            **self.home.process_env(),
+            "AIRFLOW_HOME": str(self.folder),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home.project / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.home.project / "plugins"),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "6",
+            # Python 3.14's default, forkserver, imports everything anew in each worker: see scheduler.py.
+            "AIRFLOW__CORE__MP_START_METHOD": "fork",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__FERNET_KEY": env["FEEDMILL_AIRFLOW_FERNET_KEY"],
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{LOGIN}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base}/execution/",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": Postgres(self.home).url("airflow"),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": env["FEEDMILL_AIRFLOW_SECRET_KEY"],
+            "AIRFLOW__API_AUTH__JWT_SECRET": env["FEEDMILL_AIRFLOW_JWT_SECRET"],
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs),
+            "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(logs / "dag_processor"),
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "GX_ANALYTICS_ENABLED": "False",
+            # macOS ends a process that forks after Objective-C was touched.
+            **({"OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"} if sys.platform == "darwin" else {}),
+        }
+
+    def set_up(self) -> None:
+        """Migrate Airflow's database, load connections and pools; once per version and settings."""
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        write_private(self.folder / "passwords.json", json.dumps({LOGIN: self.password}))
+        state = self._state()
+        done = self.folder / "set-up"
+        if done.exists() and done.read_text() == state:
+            return
+        with self.home.open_log("airflow-setup") as log:
+            ended = subprocess.run(
+                [sys.executable, "-m", "feedmill.local.airflow_setup"],
+                env=self.environment(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        if ended.returncode:
+            raise StackError(
+                f"Airflow's set-up failed; the end of its log:\n{self.home.log_tail('airflow-setup')}"
+            )
+        write_private(done, state)
+
+    def launch(self) -> list[str]:
+        """Start what does not run, and return its names; ``wait`` for them."""
+        missing = [name for name, component in self.components.items() if component.pid() is None]
+        for name in missing:
+            self.components[name].start(
+                [sys.executable, *COMMANDS[name]], env=self.environment(), cwd=self.folder
+            )
+        return missing
+
+    def wait(self, seconds: float = 180) -> None:
+        """Wait until every process is healthy. Raises StackError with the end of a log when one is not."""
+        wait_until(lambda: bool(self.died()) or not self.unhealthy(), seconds, every=0.5)
+        for name in self.died() or self.unhealthy():
+            raise StackError(
+                f"Airflow's {name} did not start; the end of its log:\n{self.home.log_tail(name)}"
+            )
+
+    def died(self) -> list[str]:
+        """Names of processes that were started and are gone."""
+        return [name for name, component in self.components.items() if component.pid() is None]
+
+    def unhealthy(self) -> list[str]:
+        """Names of processes that do not run, or do not answer or beat since they were started."""
+        report = self.health()
+        names = [] if report else ["api-server"]
+        for name, key in HEALTH.items():
+            entry = report.get(key) or {}
+            beat = entry.get(f"latest_{key}_heartbeat")
+            started = self.components[name].started()
+            fresh = (
+                beat is not None
+                and started is not None
+                and datetime.fromisoformat(beat).timestamp() > started
+            )
+            if self.components[name].pid() is None or entry.get("status") != "healthy" or not fresh:
+                names.append(name)
+        return names
+
+    def health(self) -> dict[str, Any]:
+        """Airflow's own report; empty if the API does not answer."""
+        if self.components["api-server"].pid() is None:
+            return {}
+        with suppress(OSError, ValueError):
+            address = f"http://127.0.0.1:{self.port}/api/v2/monitor/health"
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return dict(json.load(answer))
+        return {}
+
+    def stop(self) -> None:
+        """Stop them all at once."""
+        stop(self.components.values(), grace=10)
+
+    def _state(self) -> str:
+        """What the set-up depends on, as a digest."""
+        parts = [
+            version("apache-airflow-core"),
+            self.home.settings_file.read_text(),
+            self.home.env_file.read_text(),
+        ]
+        parts.append(Path(__file__).with_name("airflow_setup.py").read_text())
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,197 @@
+"""The local stack's home: one folder with its secrets, ports, logs, pid files and data.
+
+``<project>/.feedmill`` unless FEEDMILL_HOME names another. What was decided once (secrets, ports, the first
+hour) stands in ``stack.env``, readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Self
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+PORTS: dict[str, int] = {"airflow": 8080, "postgres": 5455, "spark": 15002, "trino": 8090}
+"""The default port of each component; ``FEEDMILL_PORT_<COMPONENT>`` changes it, and is remembered."""
+
+
+class StackError(RuntimeError):
+    """The local stack cannot do what was asked; the message is one sentence that says what to do."""
+
+
+def port_variable(component: str) -> str:
+    """The environment variable that sets a component's port."""
+    return f"FEEDMILL_PORT_{component.upper()}"
+
+
+def free_ports() -> dict[str, int]:
+    """A free port for each component, for a stack that must not meet another one."""
+    held = {component: socket.create_server(("127.0.0.1", 0)) for component in PORTS}
+    ports = {component: held_socket.getsockname()[1] for component, held_socket in held.items()}
+    for held_socket in held.values():
+        held_socket.close()
+    return ports
+
+
+@dataclass(frozen=True)
+class Home:
+    """One local stack's folder; ``prepare`` makes it, everything else reads it."""
+
+    path: Path
+    project: Path = PROJECT
+
+    @classmethod
+    def find(cls) -> Self:
+        """The home that FEEDMILL_HOME names, else the project's."""
+        named = os.environ.get("FEEDMILL_HOME")
+        return cls(Path(named).expanduser().resolve() if named else PROJECT / ".feedmill")
+
+    @property
+    def env_file(self) -> Path:
+        """Secrets, ports and the first hour, as NAME=value lines."""
+        return self.path / "stack.env"
+
+    @property
+    def settings_file(self) -> Path:
+        """The project's connections and pools, with placeholders."""
+        return self.project / "airflow_settings.yaml"
+
+    @property
+    def logs(self) -> Path:
+        """Every component's log."""
+        return self.path / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Pid files."""
+        return self.path / "run"
+
+    @property
+    def warehouse(self) -> Path:
+        """Where the Iceberg tables' files are."""
+        return self.path / "warehouse"
+
+    @property
+    def landing(self) -> Path:
+        """The landing zone."""
+        return self.path / "landing"
+
+    @property
+    def pages(self) -> Path:
+        """The check pages."""
+        return self.path / "pages"
+
+    def exists(self) -> bool:
+        """Whether ``prepare`` was ever called."""
+        return self.env_file.exists()
+
+    def prepare(self, ports: Mapping[str, int] | None = None) -> Self:
+        """Make the folders, and decide what is undecided; what was decided before stays, a named port aside.
+
+        ``ports`` and the variables FEEDMILL_PORT_* name ports; FEEDMILL_SINCE names the first hour.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        # As root, PostgreSQL runs as another user, who must be able to pass through: see postgres.py.
+        self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        for folder in (self.logs, self.run, self.warehouse, self.landing, self.pages):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        with self.lock("env"):
+            known = self.env()
+            decided = {**_decisions(self), **known}
+            for component in PORTS:
+                name = port_variable(component)
+                if ports and component in ports:
+                    decided[name] = str(ports[component])
+                elif os.environ.get(name):
+                    decided[name] = os.environ[name]
+                if not decided[name].isdigit() or not 0 < int(decided[name]) < 65536:
+                    raise StackError(f"{name}={decided[name]} is not a port: give a number from 1 to 65535.")
+            decided["FEEDMILL_SINCE"] = os.environ.get("FEEDMILL_SINCE") or decided["FEEDMILL_SINCE"]
+            if decided != known:
+                write_private(self.env_file, "".join(f"{name}={value}\n" for name, value in decided.items()))
+        return self
+
+    def env(self) -> dict[str, str]:
+        """What was decided: ports, secrets, places. Empty before ``prepare``."""
+        if not self.env_file.exists():
+            return {}
+        lines = self.env_file.read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def port(self, component: str) -> int:
+        """The port that a component listens on."""
+        return int(self.env()[port_variable(component)])
+
+    @property
+    def stack_id(self) -> str:
+        """Carried by every process of this stack in its environment, so that none is overlooked."""
+        return self.env()["FEEDMILL_STACK_ID"]
+
+    def process_env(self) -> dict[str, str]:
+        """The environment of this stack's processes: the caller's, and what was decided."""
+        return {
+            **os.environ,
+            **self.env(),
+            "FEEDMILL_HOME": str(self.path),
+            "PYTHONPATH": os.pathsep.join([str(self.project), str(self.project / "plugins")]),
+            # setproctitle would overwrite what /proc shows of the environment, FEEDMILL_STACK_ID included.
+            "SPT_NOENV": "1",
+            "TZ": "UTC",
+        }
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Held by one process at a time; another one waits."""
+        with (self.path / f".{name}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def open_log(self, component: str) -> IO[bytes]:
+        """A component's log, opened to append; a log beyond 50 MB is moved aside first."""
+        path = self.logs / f"{component}.log"
+        if path.exists() and path.stat().st_size > 50_000_000:
+            path.replace(path.with_suffix(".log.1"))
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+    def log_tail(self, component: str, lines: int = 12) -> str:
+        """The last lines of a component's log, for an error's reader."""
+        path = self.logs / f"{component}.log"
+        text = path.read_text(errors="replace") if path.exists() else ""
+        return "\n".join(f"    {line[:300]}" for line in text.splitlines()[-lines:])
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its creation on; it replaces the old one in one step."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(text)
+    draft.replace(path)
+
+
+def _decisions(home: Home) -> dict[str, str]:
+    """What a new home decides once. Secrets are URL-safe, because they stand in URLs."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    return {
+        "FEEDMILL_STACK_ID": secrets.token_hex(8),
+        "FEEDMILL_SINCE": hour.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "FEEDMILL_POSTGRES_PASSWORD": secrets.token_urlsafe(24),
+        "FEEDMILL_SPARK_TOKEN": secrets.token_urlsafe(24),
+        "FEEDMILL_AIRFLOW_PASSWORD": secrets.token_urlsafe(12),
+        "FEEDMILL_AIRFLOW_FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "FEEDMILL_AIRFLOW_JWT_SECRET": secrets.token_urlsafe(48),
+        "FEEDMILL_AIRFLOW_SECRET_KEY": secrets.token_urlsafe(48),
+        "FEEDMILL_WAREHOUSE": home.warehouse.as_uri(),
+        "FEEDMILL_LANDING": home.landing.as_uri(),
+        "FEEDMILL_PAGES": home.pages.as_uri(),
+        **{port_variable(component): str(port) for component, port in PORTS.items()},
+    }

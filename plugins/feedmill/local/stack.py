@@ -1,0 +1,172 @@
+"""The whole local stack: ``up``, ``down``, ``status`` and ``clean``.
+
+The command line calls these; each may be called again at any time. Errors are StackErrors of one sentence,
+followed by the end of a log where there is one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from feedmill.local import preflight
+from feedmill.local.airflow import LOGIN, Airflow
+from feedmill.local.home import Home, StackError, port_variable, write_private
+from feedmill.local.postgres import Postgres
+from feedmill.local.process import Component, kill, leftovers
+from feedmill.local.spark import SparkServer
+
+Condition: TypeAlias = Literal["running", "not answering", "died", "stopped"]
+
+
+@dataclass(frozen=True)
+class State:
+    """How one component is. ``died``: it was started, nobody stopped it, and it is gone."""
+
+    component: str
+    condition: Condition
+    pid: int | None
+    where: str
+    """Address, where it has one."""
+    log: Path
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the UI is, and who may enter."""
+
+    url: str
+    login: str
+    password: str
+
+
+def up(home: Home, say: Callable[[str], None] = print) -> Access:
+    """Start whatever does not run, and return when all of it is healthy; a stack that runs is left alone."""
+    home_was = home.env()
+    if not home_was:
+        preflight.disk(next(folder for folder in home.path.parents if folder.exists()))
+    _ports_may_change(home, home_was)
+    home.prepare()
+    with home.lock("stack"):
+        postgres, spark, airflow = Postgres(home), SparkServer(home), Airflow(home)
+        missing = [state.component for state in status(home) if state.condition != "running"]
+        if missing:
+            if len(missing) > 3:
+                preflight.memory()
+                preflight.disk(home.path)
+            _free_ports(home)
+            # Parts of a stack whose parents were killed would hold ports and tables.
+            kill(leftovers(home))
+            say(f"Starting {', '.join(missing)} …")
+            postgres.start()
+            spark.launch()
+            with ThreadPoolExecutor() as pool:
+                ledger = pool.submit(_migrate_ledger, home, postgres.url("ledger"))
+                airflow.set_up()
+                ledger.result()
+            airflow.launch()
+            spark.wait()
+            airflow.wait()
+        else:
+            _migrate_ledger(home, postgres.url("ledger"))
+            airflow.set_up()
+    access = Access(airflow.url, LOGIN, airflow.password)
+    say(f"Airflow: {access.url}  user {access.login}  password {access.password}")
+    return access
+
+
+def down(home: Home, say: Callable[[str], None] = print) -> None:
+    """Stop everything, children of killed parents too; PostgreSQL last, so that the others can finish."""
+    if not home.exists():
+        say("Nothing runs.")
+        return
+    with home.lock("stack"):
+        with ThreadPoolExecutor() as pool:
+            for stopping in [pool.submit(Airflow(home).stop), pool.submit(SparkServer(home).stop)]:
+                stopping.result()
+        Postgres(home).stop()
+        kill(leftovers(home))
+    say("Stopped.")
+
+
+def status(home: Home) -> list[State]:
+    """How each component is, in the order in which they are started."""
+    postgres, spark, airflow = Postgres(home), SparkServer(home), Airflow(home)
+
+    def state(component: Component, answers: bool, where: str = "") -> State:
+        pid = component.pid()
+        condition: Condition
+        if pid is not None:
+            condition = "running" if answers else "not answering"
+        else:
+            condition = "died" if component.expected() else "stopped"
+        return State(component.name, condition, pid, where, home.logs / f"{component.name}.log")
+
+    if not home.exists():
+        names = ["postgres", "spark-supervisor", "spark", *airflow.components]
+        return [State(name, "stopped", None, "", home.logs / f"{name}.log") for name in names]
+    unhealthy = set(airflow.unhealthy())
+    return [
+        state(postgres.component, postgres.ready(), f"127.0.0.1:{postgres.port}"),
+        state(spark.supervisor, True),
+        state(spark.component, spark.ready(), f"sc://localhost:{spark.port}"),
+        *(
+            state(
+                component,
+                lambda name=name: name not in unhealthy,
+                airflow.url if name == "api-server" else "",
+            )
+            for name, component in airflow.components.items()
+        ),
+    ]
+
+
+def clean(home: Home, say: Callable[[str], None] = print) -> None:
+    """Stop everything and delete the home, data included."""
+    if home.exists():
+        down(home, say)
+        Postgres(home).delete()
+    shutil.rmtree(home.path, ignore_errors=True)
+
+
+def _ports_may_change(home: Home, known: dict[str, str]) -> None:
+    """Refuse a new port for something that runs on the old one."""
+    running = {"airflow": "api-server", "postgres": "postgres", "spark": "spark"}
+    for component, name in running.items():
+        variable = port_variable(component)
+        wanted, old = os.environ.get(variable), known.get(variable)
+        if wanted and old and wanted != old and Component(home, name).pid() is not None:
+            raise StackError(
+                f"{component} runs on port {old} and {variable} asks for {wanted}: make down first."
+            )
+
+
+def _free_ports(home: Home) -> None:
+    """Before anything is started: each port is free, or held by our own component."""
+    owners = {"postgres": ["postgres"], "spark": ["spark"], "airflow": ["api-server"]}
+    for component, names in owners.items():
+        if all(Component(home, name).pid() is None for name in names):
+            preflight.port(component, home.port(component))
+
+
+def _migrate_ledger(home: Home, url: str) -> None:
+    """Bring the ledger's tables up to date, once per set of migrations."""
+    store = find_spec("feedmill.ledger.store")
+    if store is None or store.origin is None:
+        return
+    folder = Path(store.origin).parent
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))).hexdigest()
+    done = home.path / "ledger-migrated"
+    if done.exists() and done.read_text() == digest:
+        return
+    from feedmill.ledger.store import migrate
+
+    migrate(url)
+    write_private(done, digest)

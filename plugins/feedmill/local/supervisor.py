@@ -1,0 +1,60 @@
+"""Keeps the Spark Connect server running: ``python -m feedmill.local.supervisor <home> <project>``.
+
+The server ends when it is out of memory (for all its clients), and is started again, after 1, 2, 4 … 30
+seconds when it keeps dying. A server that runs already is adopted, so the supervisor may be killed too.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from feedmill.local.home import Home
+from feedmill.local.process import stop
+from feedmill.local.spark import SparkServer
+
+LONGEST_PAUSE = 30.0
+STEADY = 60.0
+"""A server that ran for so many seconds was fine: the next pause is a short one again."""
+
+log = logging.getLogger("feedmill.local.supervisor")
+
+
+def supervise(server: SparkServer) -> None:
+    """Run until SIGTERM, which also stops the server."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    restarts = 0
+    pause = 0.0
+    try:
+        while True:
+            if server.component.pid() is None:
+                if pause:
+                    log.warning("the server died; start number %d in %.0f s", restarts + 1, pause)
+                    time.sleep(pause)
+                pid = server.component.start(
+                    server.command(), env=server.environment(), cwd=server.folder, restarts=restarts
+                )
+                log.warning("started the server, pid %d", pid)
+                begun = time.monotonic()
+                restarts += 1
+            else:
+                begun = time.monotonic()
+            while server.component.pid() is not None:
+                time.sleep(0.5)
+            pause = 1.0 if time.monotonic() - begun > STEADY else min(LONGEST_PAUSE, max(1.0, pause * 2))
+    finally:
+        stop([server.component], grace=10)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    supervise(SparkServer(Home(Path(sys.argv[1]), Path(sys.argv[2]))))
