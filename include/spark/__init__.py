@@ -1,0 +1,1 @@
+"""Transforms and log formats: pure functions of Spark DataFrames."""

@@ -1,0 +1,1 @@
+"""Transforms of the schema ``events``: from log records to clean events."""

@@ -1,0 +1,45 @@
+"""events.clean: each event once, in the hour in which it happened."""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from include.events import UNKNOWN
+
+FIRST_ARRIVAL = Window.partitionBy("hour", "event_id").orderBy("received_at", "source_file", "line")
+
+
+def transform(landed: DataFrame) -> DataFrame:
+    """One row per event id within its hour: the record that arrived first.
+
+    Of where the record stood only its arrival hour is kept: the file and line of a duplicate that turns out
+    to be older would change rows that say the same, and wake every reader.
+    """
+    return (
+        landed.withColumn("place", F.row_number().over(FIRST_ARRIVAL))
+        .where(F.col("place") == 1)
+        .select(
+            "hour",
+            "event_id",
+            "event_time",
+            "event_types",
+            "user_id",
+            "item_id",
+            "request_id",
+            "position",
+            _known("surface"),
+            _known("model_id"),
+            "experiment_id",
+            _known("variant"),
+            _known("device_class"),
+            _known("country"),
+            "source",
+            "duration_ms",
+            "revenue_micros",
+            "arrival_hour",
+            (F.col("arrival_hour") > F.col("hour")).alias("is_late"),
+        )
+    )
+
+
+def _known(name: str) -> Column:
+    return F.coalesce(F.col(name), F.lit(UNKNOWN)).alias(name)

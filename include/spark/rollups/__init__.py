@@ -1,0 +1,1 @@
+"""Transforms of the schema ``rollups``: sums of clean events."""

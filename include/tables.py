@@ -1,0 +1,64 @@
+"""The map: every table that Feedmill builds, what it reads, whose it is and how long it is kept."""
+
+from feedmill.spec import Files, Input, Map, Table
+from feedmill.timeline import DAY, HOUR, days, hours
+from include.maintainers import feed_data
+
+landed = Table(
+    "events.landed",
+    every=HOUR,
+    inputs=[Files("events")],
+    maintainer=feed_data,
+    tier=1,
+    keep=days(90),
+    due=hours(1),
+)
+
+rejected = Table(
+    "events.rejected",
+    every=HOUR,
+    inputs=[Files("events"), Files("items")],
+    maintainer=feed_data,
+    tier=3,
+    keep=days(90),
+)
+
+clean = Table(
+    "events.clean",
+    every=HOUR,
+    inputs=[Input(landed, by="touches")],
+    maintainer=feed_data,
+    tier=1,
+    keep=days(400),
+)
+
+items = Table(
+    "catalog.items",
+    every=DAY,
+    inputs=[Files("items", lookback=days(90))],
+    maintainer=feed_data,
+    tier=2,
+    keep=days(400),
+    due=hours(4),
+)
+
+item_engagement_hourly = Table(
+    "rollups.item_engagement_hourly",
+    every=HOUR,
+    inputs=[Input(clean)],
+    maintainer=feed_data,
+    tier=2,
+    keep=days(400),
+)
+
+item_engagement_daily = Table(
+    "rollups.item_engagement_daily",
+    every=DAY,
+    inputs=[Input(item_engagement_hourly)],
+    maintainer=feed_data,
+    tier=2,
+    keep=days(1100),
+    due=hours(4),
+)
+
+TABLES = Map([landed, rejected, clean, items, item_engagement_hourly, item_engagement_daily])
