@@ -26,7 +26,7 @@ down: ## stop them all; the data stays
 	if [ -x $(BIN)/python ]; then $(STACK) down; else echo "Nothing to stop: .venv does not exist."; fi
 
 status: .venv/.installed ## what runs, and where
-	$(STACK) status
+	$(STACK) status || true
 
 demo: .venv/.installed ## the whole project on real data
 	$(BIN)/feedmill demo

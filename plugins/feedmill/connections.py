@@ -116,8 +116,8 @@ def get(conn_id: str) -> Connection:
     if found is None:
         raise ConnectionNotDefinedError(
             f"Connection {conn_id} is not defined: add it in Airflow (Admin, Connections), or set "
-            f"AIRFLOW_CONN_{conn_id.upper()} to its JSON form, or start the local stack (make up), which takes "
-            "it from airflow_settings.yaml."
+            f"AIRFLOW_CONN_{conn_id.upper()} to its JSON form, or start the local stack (make up), which "
+            "takes it from airflow_settings.yaml."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""The local stack: PostgreSQL, a supervised Spark Connect server and Airflow; no root, Docker or Java install.
+"""The local stack: PostgreSQL, a supervised Spark Connect server and Airflow, with no root, Docker or Java.
 
 =================  ============================================================================
 ``home``           where everything lives: secrets, ports, logs, pid files

@@ -117,14 +117,13 @@ class Airflow:
             )
         write_private(done, state)
 
-    def launch(self) -> list[str]:
-        """Start what does not run, and return its names; ``wait`` for them."""
-        missing = [name for name, component in self.components.items() if component.pid() is None]
-        for name in missing:
-            self.components[name].start(
-                [sys.executable, *COMMANDS[name]], env=self.environment(), cwd=self.folder
-            )
-        return missing
+    def launch(self, *names: str) -> None:
+        """Start those of the named processes (all, by default) that do not run; ``wait`` for them."""
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        for name in names or self.components:
+            if self.components[name].pid() is None:
+                argv = [sys.executable, *COMMANDS[name]]
+                self.components[name].start(argv, env=self.environment(), cwd=self.folder)
 
     def wait(self, seconds: float = 180) -> None:
         """Wait until every process is healthy. Raises StackError with the end of a log when one is not."""

@@ -72,8 +72,8 @@ class Postgres:
         place = self._place()
         if not (place.data / "PG_VERSION").exists():
             self._initialise(place)
-        # A server killed with -9 leaves backends that hold its shared memory for a moment, and a pid file that
-        # a zombie keeps valid: the next start is refused until they are gone.
+        # A server killed with -9 leaves backends that hold its shared memory for a while, and a pid file
+        # that a zombie keeps valid: the next start is refused until they are gone.
         for attempt in range(8):
             if self.component.pid() is None:
                 self._launch(place)
