@@ -100,9 +100,7 @@ class Connection:
     def _own(self, name: str) -> str:
         value = self.extra.get(name)
         if not value:
-            raise ConnectionNotDefinedError(
-                f"The extra of connection {self.conn_id} has no '{name}': add its URL."
-            )
+            raise ConnectionNotDefinedError(f"The extra of connection {self.conn_id} has no '{name}': add its URL.")
         return str(value)
 
 

@@ -114,8 +114,8 @@ def judge(
 def frame_from_arrow(table: pa.Table) -> pd.DataFrame:
     """Rows for :func:`judge` from what PyIceberg's ``scan.to_arrow()`` returns, without loss.
 
-    pandas' own conversion would turn integers with nulls into floats, so that large ids collide. Nested values
-    become tuples, which can be compared.
+    pandas' own conversion would turn integers with nulls into floats, so that large ids collide. Nested
+    values become tuples, which can be compared.
     """
     import pandas as pd
     import pyarrow as pa
@@ -309,7 +309,7 @@ class _Gx:
 
     @classmethod
     def spark(cls) -> _Gx:
-        # persist=True, the default, was the worst single choice when it was measured: it caches every row first.
+        # persist=True, the default, caches every row first: 8.8 against 6.3 roll-ups when it was measured.
         return cls(lambda context: context.data_sources.add_spark("spark", persist=False))
 
     def holds(self, frame: Any, expectations: Sequence[Expectation]) -> set[str]:
@@ -547,7 +547,7 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 def _error(expectation: Expectation, error: str) -> Finding:
-    message = f"{expectation.id} cannot be judged: {error}"
+    message = f"cannot judge {expectation.id}: {error}"
     return replace(_found(expectation, message, None, None, ()), severity="critical")
 
 

@@ -169,7 +169,7 @@ def load(path: Path) -> Suite:
     if not isinstance(items, list) or not items:
         raise SuiteError(f"{path}: expectations is empty; such a table cannot be published")
     read = [_expectation(item, f"{path}: expectations[{i}]") for i, item in enumerate(items)]
-    # Arguments stand in an id only where it needs them, so that a moved threshold keeps its history in the ledger.
+    # Arguments stand in an id only where it needs them, so that a moved threshold keeps its history.
     labels = Counter(e.id for e in read)
     expectations = tuple(e if labels[e.id] == 1 else replace(e, id=_long_id(e)) for e in read)
     if twice := [label for label, count in Counter(e.id for e in expectations).items() if count > 1]:

@@ -1,0 +1,7 @@
+"""Airflow DAGs of the roll-ups: engagement by item, hourly and daily."""
+
+from feedmill.dag import table_dag, to_parse
+from include.tables import TABLES
+
+for table in to_parse(TABLES.in_schema("rollups")):
+    globals()[table.dag_id] = table_dag(table)

@@ -1,0 +1,1 @@
+"""Feedmill: recommendation ETL on Airflow, whose staleness is computed, not signalled."""

@@ -1,0 +1,39 @@
+"""One place that holds what every command and operator needs: the project, its map, the ledger and the lake."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from feedmill.lake.catalog import Lake, open_lake
+from feedmill.ledger.store import Ledger, open_ledger
+from feedmill.spec import Map, Source
+
+
+def project_path() -> Path:
+    """The project's folder: ``FEEDMILL_PROJECT``, or the one that holds ``plugins/feedmill``."""
+    return Path(os.environ.get("FEEDMILL_PROJECT") or Path(__file__).resolve().parents[2])
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A project with its ledger and its lake."""
+
+    project: Path
+    tables: Map
+    sources: Mapping[str, Source]
+    ledger: Ledger
+    lake: Lake
+
+
+@cache
+def open_deployment() -> Deployment:
+    """The deployment that the connections describe; opened once a process."""
+    from include.spark.sources import SOURCES
+    from include.tables import TABLES
+
+    project = project_path()
+    return Deployment(project, TABLES, SOURCES, open_ledger(), open_lake(project))

@@ -1,0 +1,114 @@
+"""What code made a row (rule 7): a digest over the transform, what it imports, the columns and the windows.
+
+Comments, docstrings and formatting are left out, so that explaining a transform makes nothing outdated.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from feedmill.lake import ddl as ddl_module
+from feedmill.spec import Files, Table
+
+_ROOTS = {"include": Path("include"), "feedmill": Path("plugins/feedmill")}
+
+
+def identity(table: Table, project: Path) -> str:
+    """The identity of the table's code as it is in ``project`` now: 16 hexadecimal digits."""
+    ddl = ddl_module.read(project / table.ddl_path)
+    modules = {table.transform_module}
+    if any(isinstance(entry, Files) for entry in table.inputs):
+        # Which readers are used depends on the files; their rows depend on all of them.
+        modules |= {f"include.spark.sources.{path.stem}" for path in (project / "include/spark/sources").glob("*.py")}
+    facts = {
+        "code": {name: _code(name, project) for name in sorted(_closure(modules, project))},
+        "columns": [(c.name, str(c.type), c.required) for c in ddl.columns],
+        "partitioned_by": ddl.partitioned_by,
+        "inputs": [_input(entry) for entry in table.inputs],
+        "every": table.every.value,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _input(entry: object) -> dict[str, str]:
+    if isinstance(entry, Files):
+        return {"files": entry.kind, "lookback": str(entry.lookback)}
+    from feedmill.spec import Input
+
+    if not isinstance(entry, Input):
+        raise TypeError(f"{entry!r} is not an input")
+    return {
+        "table": entry.table.name,
+        "lookback": str(entry.lookback),
+        "as_of": str(entry.as_of),
+        "lag": str(entry.lag),
+        "by": entry.by,
+    }
+
+
+def _closure(modules: set[str], project: Path) -> set[str]:
+    """The modules and all of the project's that they import, at any depth."""
+    seen: set[str] = set()
+    pending = sorted(modules)
+    while pending:
+        name = pending.pop()
+        if name in seen or _file(name, project) is None:
+            continue
+        seen.add(name)
+        pending.extend(_imports(_tree(name, project), name))
+    return seen
+
+
+def _imports(tree: ast.Module, name: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = name.rsplit(".", node.level)[0] if node.level else ""
+            module = ".".join(part for part in (package, node.module or "") if part)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _file(name: str, project: Path) -> Path | None:
+    """The module's file, if it is one of the project's."""
+    root, *rest = name.split(".")
+    if root not in _ROOTS:
+        return None
+    base = project / _ROOTS[root] / "/".join(rest)
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _tree(name: str, project: Path) -> ast.Module:
+    path = _file(name, project)
+    if path is None:
+        raise FileNotFoundError(name)
+    return _parse(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _parse(path: Path, _changed: int) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _code(name: str, project: Path) -> str:
+    tree = _tree(name, project)
+    stripped = ast.parse(ast.unparse(tree))
+    for node in ast.walk(stripped):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(stripped).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The Iceberg lake: tables from DDL, branches, pinned reads, and publishing by metadata alone."""

@@ -1,0 +1,261 @@
+"""The DDL under ``include/sql``: read, turned into an Iceberg schema, and compared with what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import sqlglot
+from pyiceberg.schema import Schema
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IcebergType,
+    IntegerType,
+    ListType,
+    LongType,
+    MapType,
+    NestedField,
+    StringType,
+    StructType,
+    TimestamptzType,
+)
+from sqlglot import exp
+
+_PRIMITIVES: dict[exp.DataType.Type, IcebergType] = {
+    exp.DataType.Type.TEXT: StringType(),
+    exp.DataType.Type.VARCHAR: StringType(),
+    exp.DataType.Type.BIGINT: LongType(),
+    exp.DataType.Type.INT: IntegerType(),
+    exp.DataType.Type.DOUBLE: DoubleType(),
+    exp.DataType.Type.FLOAT: FloatType(),
+    exp.DataType.Type.BOOLEAN: BooleanType(),
+    exp.DataType.Type.DATE: DateType(),
+    # Spark's TIMESTAMP is an instant; sqlglot's Spark dialect names it so.
+    exp.DataType.Type.TIMESTAMPTZ: TimestamptzType(),
+    exp.DataType.Type.BINARY: BinaryType(),
+    exp.DataType.Type.VARBINARY: BinaryType(),
+}
+
+
+class DdlError(ValueError):
+    """A DDL file that cannot be used; the message names the file and the column."""
+
+
+class IncompatibleError(RuntimeError):
+    """A change of the DDL that a person must decide on; the message holds the statement."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the DDL declares it."""
+
+    name: str
+    type: IcebergType
+    sql_type: str
+    """As written, for people."""
+    required: bool
+    comment: str
+
+
+@dataclass(frozen=True)
+class Ddl:
+    """One ``CREATE TABLE``: columns in order, partition columns, and the table's comment (its grain)."""
+
+    name: str
+    columns: tuple[Column, ...]
+    partitioned_by: tuple[str, ...]
+    comment: str
+
+    @property
+    def partition_column(self) -> str:
+        """The column that says which partition a row belongs to."""
+        return self.partitioned_by[0]
+
+    @property
+    def schema(self) -> Schema:
+        """The Iceberg schema; its ids only hold within it, a catalog gives its own."""
+        numbers = iter(range(1, 100_000))
+        fields = [
+            NestedField(next(numbers), c.name, _numbered(c.type, numbers), required=c.required, doc=c.comment)
+            for c in self.columns
+        ]
+        return Schema(*fields)
+
+
+@cache
+def read(path: Path) -> Ddl:
+    """Read a DDL file.
+
+    Raises:
+        DdlError: the file is missing, is not one ``CREATE TABLE``, or lacks a comment or a partition column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DdlError(f"{path} is missing; every table needs its DDL there") from None
+    try:
+        statements = [s for s in sqlglot.parse(text, read="spark") if s is not None]
+    except sqlglot.errors.ParseError as error:
+        raise DdlError(f"{path} is not Spark SQL: {str(error).splitlines()[0]}") from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Create) or statements[0].kind != "TABLE":
+        raise DdlError(f"{path} must hold exactly one CREATE TABLE statement")
+    return _ddl(path, statements[0])
+
+
+def _ddl(path: Path, create: exp.Create) -> Ddl:
+    schema = create.this
+    if not isinstance(schema, exp.Schema):
+        raise DdlError(f"{path} declares no columns")
+    columns = tuple(_column(path, node) for node in schema.expressions if isinstance(node, exp.ColumnDef))
+    by = create.find(exp.PartitionedByProperty)
+    partitioned_by = tuple(node.name for node in by.this.expressions) if by else ()
+    comment = create.find(exp.SchemaCommentProperty)
+    names = {column.name for column in columns}
+    if not partitioned_by or not set(partitioned_by) <= names:
+        raise DdlError(f"{path} must be PARTITIONED BY columns of its own, the first being the hour or day")
+    if comment is None or not comment.name.strip():
+        raise DdlError(f"{path} has no COMMENT; say what one row is")
+    return Ddl(schema.this.sql(dialect="spark").replace("`", ""), columns, partitioned_by, comment.name)
+
+
+def _column(path: Path, node: exp.ColumnDef) -> Column:
+    comment = ""
+    required = False
+    for constraint in node.constraints:
+        if isinstance(constraint.kind, exp.CommentColumnConstraint):
+            comment = constraint.kind.name
+        if isinstance(constraint.kind, exp.NotNullColumnConstraint):
+            required = True
+    if not comment.strip():
+        raise DdlError(f"{path}: column {node.name} has no COMMENT")
+    kind = node.kind
+    if not isinstance(kind, exp.DataType):
+        raise DdlError(f"{path}: column {node.name} has no type")
+    try:
+        return Column(node.name, _type(kind), kind.sql(dialect="spark"), required, comment)
+    except KeyError:
+        raise DdlError(
+            f"{path}: column {node.name} has the type {kind.sql(dialect='spark')}, which is not supported"
+        ) from None
+
+
+def _type(kind: exp.DataType) -> IcebergType:
+    """The Iceberg type; nested ids are placeholders, :func:`_numbered` gives real ones."""
+    match kind.this:
+        case exp.DataType.Type.DECIMAL:
+            precision, scale = (int(node.name) for node in kind.expressions)
+            return DecimalType(precision, scale)
+        case exp.DataType.Type.ARRAY:
+            return ListType(-1, _type(kind.expressions[0]), element_required=False)
+        case exp.DataType.Type.MAP:
+            return MapType(-1, _type(kind.expressions[0]), -1, _type(kind.expressions[1]), value_required=False)
+        case exp.DataType.Type.STRUCT:
+            return StructType(*(NestedField(-1, f.name, _type(f.kind), required=False) for f in kind.expressions))
+        case other:
+            return _PRIMITIVES[other]
+
+
+def _numbered(kind: IcebergType, numbers: object) -> IcebergType:
+    number = numbers.__next__  # type: ignore[attr-defined]
+    match kind:
+        case ListType():
+            return ListType(number(), _numbered(kind.element_type, numbers), element_required=kind.element_required)
+        case MapType():
+            return MapType(
+                number(),
+                _numbered(kind.key_type, numbers),
+                number(),
+                _numbered(kind.value_type, numbers),
+                value_required=False,
+            )
+        case StructType():
+            return StructType(
+                *(NestedField(number(), f.name, _numbered(f.field_type, numbers), required=False) for f in kind.fields)
+            )
+        case _:
+            return kind
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """What must be done so that a table is as its DDL says; only what cannot hurt."""
+
+    add: tuple[Column, ...]
+    comments: tuple[tuple[str, str], ...]
+    """Column name and new comment."""
+    table_comment: str | None
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.comments or self.table_comment is not None)
+
+
+def evolution(ddl: Ddl, schema: Schema, partitioned_by: tuple[str, ...], comment: str) -> Evolution:
+    """Compare a DDL with the table as it is.
+
+    Raises:
+        IncompatibleError: a column was dropped, retyped or tightened, or the partitioning changed. The message
+            holds the statement that would do it, for a person to decide on.
+    """
+    existing = {field.name: field for field in schema.fields}
+    declared = {column.name: column for column in ddl.columns}
+    for name in existing.keys() - declared.keys():
+        _refuse(ddl, f"column {name} is gone from the DDL", f"ALTER TABLE {ddl.name} DROP COLUMN {name}")
+    if partitioned_by != ddl.partitioned_by:
+        _refuse(
+            ddl,
+            f"it is partitioned by {', '.join(partitioned_by)}, the DDL says {', '.join(ddl.partitioned_by)}",
+            f"DROP TABLE {ddl.name}",
+        )
+    comments = []
+    for name, column in declared.items():
+        field = existing.get(name)
+        if field is None:
+            if column.required:
+                _refuse(
+                    ddl,
+                    f"the new column {name} is NOT NULL, and rows that are there have no value for it",
+                    f"ALTER TABLE {ddl.name} ADD COLUMN {name} {column.sql_type}",
+                )
+            continue
+        if str(_bare(field.field_type)) != str(_bare(column.type)):
+            _refuse(
+                ddl,
+                f"column {name} is {field.field_type}, the DDL says {column.sql_type}",
+                f"ALTER TABLE {ddl.name} ALTER COLUMN {name} TYPE {column.sql_type}",
+            )
+        if field.required != column.required:
+            change = "SET" if column.required else "DROP"
+            _refuse(
+                ddl,
+                f"column {name} changed NOT NULL",
+                f"ALTER TABLE {ddl.name} ALTER COLUMN {name} {change} NOT NULL",
+            )
+        if (field.doc or "") != column.comment:
+            comments.append((name, column.comment))
+    added = tuple(column for name, column in declared.items() if name not in existing)
+    return Evolution(added, tuple(comments), ddl.comment if ddl.comment != comment else None)
+
+
+def _refuse(ddl: Ddl, what: str, statement: str) -> None:
+    raise IncompatibleError(
+        f"{ddl.name} cannot follow its DDL by itself: {what}. A person must decide; the statement would be: {statement}"
+    )
+
+
+def _bare(kind: IcebergType) -> str:
+    """The type without field ids, which differ between a DDL and a table."""
+    match kind:
+        case ListType():
+            return f"list<{_bare(kind.element_type)}>"
+        case MapType():
+            return f"map<{_bare(kind.key_type)},{_bare(kind.value_type)}>"
+        case StructType():
+            return "struct<" + ",".join(f"{f.name}:{_bare(f.field_type)}" for f in kind.fields) + ">"
+        case _:
+            return str(kind)

@@ -1,0 +1,296 @@
+"""Publishing (rule 3): replay on ``main`` what the check judged, then record it. Metadata only, no Spark.
+
+PyIceberg has no fast-forward that checks ancestry, and Spark's refuses once ``main`` has moved, so a publish
+always replays: one overwrite that drops the partition's files on ``main`` and adds those of the judged snapshot.
+Killed at any step, the next publish of the table (or the retry of this one) finds the build's id in the snapshots
+of ``main``, or does not, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Snapshot
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedmill.lake.catalog import Lake, branch_name
+from feedmill.ledger import builds, publishes, verdicts
+from feedmill.ledger.models import Build, Publish
+from feedmill.ledger.publishes import Moved
+from feedmill.ledger.store import Ledger, lock_counter
+from feedmill.spec import Table
+from feedmill.timeline import Period, runs
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+"""Commits to branches of the same table may come between; each costs an attempt of some 50 ms."""
+
+_BUILD_ID = "feedmill.build-id"
+
+
+class NothingToPublishError(RuntimeError):
+    """The build has no partition with a passing verdict or an acceptance for its snapshot."""
+
+
+@dataclass
+class Outcome:
+    """What became of each partition of the build."""
+
+    published: list[datetime] = field(default_factory=list)
+    unchanged: list[datetime] = field(default_factory=list)
+    """Published, and the rows equalled the current ones: readers stay fresh."""
+    superseded: list[datetime] = field(default_factory=list)
+    """A build that began later is current; a success."""
+    held: list[datetime] = field(default_factory=list)
+    """Failed their check, and nobody accepted them."""
+
+    def describe(self, period: Period) -> str:
+        """One sentence for a log or a page."""
+        parts = [f"{len(self.published)} published"]
+        if self.unchanged:
+            parts.append(f"{len(self.unchanged)} of them unchanged")
+        if self.superseded:
+            parts.append(f"{len(self.superseded)} superseded by a build that began later")
+        if self.held:
+            parts.append(f"{len(self.held)} held: {', '.join(str(span) for span in runs(self.held, period))}")
+        return "; ".join(parts) + "."
+
+
+def publish(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> Outcome:
+    """Move the build's partitions that passed to ``main``; harmless to repeat, at any time, from anywhere.
+
+    Raises:
+        NothingToPublishError: nothing of the build was checked; marking a check as success publishes nothing.
+        LookupError: the ledger knows no such build.
+    """
+    with ledger.table_lock(table.name):
+        reconcile(table, ledger, lake)
+        with ledger.transaction() as session:
+            build = builds.get(session, build_id)
+            written = builds.written(session, build_id)
+            allowed = verdicts.publishable(session, build)
+            judged = verdicts.of_build(session, build_id)
+            epoch = lock_counter(session).epoch
+        if build.epoch != epoch:
+            raise NothingToPublishError(
+                f"{table.name}: build {build_id} is of epoch {build.epoch}, the ledger's is {epoch}; build again"
+            )
+        if build.state != "built" or build.snapshot_id is None:
+            raise NothingToPublishError(
+                f"{table.name}: build {build_id} is {build.state}; clear `build` to run it again"
+            )
+        if not judged:
+            raise NothingToPublishError(
+                f"{table.name}: build {build_id} was never checked, so nothing of it is published; "
+                "clear `check` to check it"
+            )
+        outcome = Outcome(held=sorted(written.keys() - allowed))
+        candidates = [
+            Moved(p, written[p].rows, written[p].digest, _hours(written[p].touches))
+            for p in sorted(written.keys() & allowed)
+        ]
+        if candidates:
+            _move(table, build, candidates, ledger, lake, outcome)
+        if not outcome.held:
+            _drop_branch(table, build_id, lake)
+    return outcome
+
+
+def reconcile(table: Table, ledger: Ledger, lake: Lake) -> list[str]:
+    """Record the commits on ``main`` that the ledger lacks, because a process died between the two.
+
+    The caller holds the table's lock. Returns the ids of the builds that were recorded.
+    """
+    iceberg = lake.load_if_exists(table)
+    recorded = []
+    with ledger.transaction() as session:
+        for snapshot in reversed(list(_unrecorded(session, table, iceberg))):
+            build, moved = _build_of(session, table, snapshot)
+            publishes.record(session, build, moved, snapshot.snapshot_id)
+            recorded.append(build.id)
+            log.warning(
+                "%s: recorded the publish of build %s, whose process died before it could",
+                table.name,
+                build.id,
+            )
+        for intent in publishes.open_intents(session, table.name):
+            publishes.close_intents(session, intent.build_id)
+    return recorded
+
+
+def _move(table: Table, build: Build, candidates: list[Moved], ledger: Ledger, lake: Lake, outcome: Outcome) -> None:
+    """Commit and record the candidates that no later build has superseded."""
+    with ledger.transaction() as session:
+        before = publishes.current(session, table.name, [c.partition for c in candidates])
+        newer = {p for p, current in before.items() if current.begin > build.begin}
+        mine = {p for p, current in before.items() if current.build_id == build.id}
+        outcome.superseded = sorted(newer)
+        todo = [c for c in candidates if c.partition not in newer | mine]
+        outcome.published = sorted(mine | {c.partition for c in todo})
+        outcome.unchanged = [
+            c.partition for c in todo if c.partition in before and before[c.partition].digest == c.digest
+        ]
+        if not todo:
+            return
+        publishes.write_intent(session, build, [c.partition for c in todo])
+    snapshot = _commit(table, build, todo, lake)
+    with ledger.transaction() as session:
+        publishes.close_intents(session, build.id)
+        publishes.record(session, build, todo, snapshot.snapshot_id)
+
+
+def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> Snapshot:
+    """One Iceberg commit on ``main`` that replays the judged snapshot for these partitions."""
+    partitions = [entry.partition for entry in todo]
+    properties = _summary(build, todo)
+    for attempt in range(ATTEMPTS):
+        iceberg = lake.load(table)
+        done = _find(iceberg, build.id, partitions)
+        if done is not None:
+            return done
+        # PyIceberg's own retries duplicated rows when one build was published twice at once: off, in memory only.
+        iceberg.metadata = iceberg.metadata.model_copy(
+            update={"properties": {**iceberg.metadata.properties, "commit.retry.num-retries": "0"}}
+        )
+        main = iceberg.metadata.snapshot_by_name("main")
+        old = lake.files(table, iceberg, main.snapshot_id if main else None, partitions)
+        new = lake.files(table, iceberg, build.snapshot_id, partitions)
+        try:
+            with (
+                iceberg.transaction() as transaction,
+                transaction.update_snapshot(branch="main", snapshot_properties=properties).overwrite() as overwrite,
+            ):
+                for path in sorted(old.keys() - new.keys()):
+                    overwrite.delete_data_file(old[path])
+                for path in sorted(new.keys() - old.keys()):
+                    overwrite.append_data_file(new[path])
+        except (CommitFailedException, CommitStateUnknownException, ValueError) as error:
+            # A ValueError about the sequence number is a commit of Spark's that came between.
+            if isinstance(error, ValueError) and "sequence number" not in str(error):
+                raise
+            log.info("%s: another commit came first, attempt %d: %s", table.name, attempt + 1, error)
+            time.sleep(random.uniform(0.02, 0.1) * min(attempt + 1, 10))  # noqa: S311 - not for secrets
+    iceberg = lake.load(table)
+    done = _find(iceberg, build.id, partitions)
+    if done is None:
+        raise CommitFailedException(
+            f"{table.name}: {ATTEMPTS} attempts to publish build {build.id} all met another commit"
+        )
+    return done
+
+
+def _find(iceberg: IcebergTable, build_id: str, partitions: Iterable[datetime]) -> Snapshot | None:
+    """The commit on ``main`` that moved these partitions of this build, if there is one."""
+    wanted = {p.isoformat() for p in partitions}
+    for snapshot in _ancestors(iceberg):
+        summary = _properties(snapshot)
+        if summary.get(_BUILD_ID) == build_id and wanted <= json.loads(summary["feedmill.partitions"]).keys():
+            return snapshot
+    return None
+
+
+def _unrecorded(session: Session, table: Table, iceberg: IcebergTable | None) -> Iterator[Snapshot]:
+    """Feedmill's commits on ``main`` that are newer than the newest one that the ledger knows, newest first.
+
+    Publishes of a table are serial, so whatever is older than a recorded one is recorded too.
+    """
+    if iceberg is None:
+        return
+    for snapshot in _ancestors(iceberg):
+        if _BUILD_ID not in _properties(snapshot):
+            continue
+        known = select(Publish.build_id).where(
+            Publish.table_name == table.name, Publish.snapshot_id == snapshot.snapshot_id
+        )
+        if session.execute(known.limit(1)).first():
+            return
+        yield snapshot
+
+
+def _ancestors(iceberg: IcebergTable) -> Iterator[Snapshot]:
+    snapshot = iceberg.metadata.snapshot_by_name("main")
+    by_id = {s.snapshot_id: s for s in iceberg.metadata.snapshots}
+    while snapshot is not None:
+        yield snapshot
+        snapshot = by_id.get(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
+
+
+def _properties(snapshot: Snapshot) -> dict[str, str]:
+    return dict(snapshot.summary.additional_properties) if snapshot.summary else {}
+
+
+def _summary(build: Build, moved: list[Moved]) -> dict[str, str]:
+    """All that the ledger would need to be rebuilt from this commit (rule 10)."""
+    partitions = {
+        m.partition.isoformat(): {
+            "rows": m.rows,
+            "digest": m.digest,
+            "touches": None if m.touches is None else {hour.isoformat(): rows for hour, rows in m.touches.items()},
+        }
+        for m in moved
+    }
+    return {
+        _BUILD_ID: build.id,
+        "feedmill.range": f"{build.range_start.isoformat()}/{build.range_end.isoformat()}",
+        "feedmill.begin": str(build.begin),
+        "feedmill.epoch": str(build.epoch),
+        "feedmill.identity": build.identity,
+        "feedmill.owner": build.owner,
+        "feedmill.inputs": json.dumps(build.pins),
+        "feedmill.partitions": json.dumps(partitions),
+    }
+
+
+def _build_of(session: Session, table: Table, snapshot: Snapshot) -> tuple[Build, list[Moved]]:
+    """The build of a commit, made anew from the commit where the ledger lost it, and what it moved."""
+    summary = _properties(snapshot)
+    build = session.get(Build, summary[_BUILD_ID])
+    if build is None:
+        start, _, end = summary["feedmill.range"].partition("/")
+        build = Build(
+            id=summary[_BUILD_ID],
+            table_name=table.name,
+            range_start=datetime.fromisoformat(start),
+            range_end=datetime.fromisoformat(end),
+            begin=int(summary["feedmill.begin"]),
+            epoch=int(summary["feedmill.epoch"]),
+            identity=summary["feedmill.identity"],
+            owner=summary["feedmill.owner"],
+            state="built",
+            session_id="",
+            pins=json.loads(summary["feedmill.inputs"]),
+            snapshot_id=snapshot.snapshot_id,
+            finished_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+        )
+        session.add(build)
+        session.flush()
+    moved = [
+        Moved(datetime.fromisoformat(p), entry["rows"], entry["digest"], _hours(entry["touches"]))
+        for p, entry in json.loads(summary["feedmill.partitions"]).items()
+    ]
+    return build, moved
+
+
+def _hours(touches: dict[str, Any] | None) -> dict[datetime, int] | None:
+    return None if touches is None else {datetime.fromisoformat(hour): rows for hour, rows in touches.items()}
+
+
+def _drop_branch(table: Table, build_id: str, lake: Lake) -> None:
+    """Drop the build's branch, in a commit of its own; whatever comes between, housekeeping drops it later."""
+    try:
+        iceberg = lake.load(table)
+        if branch_name(build_id) in iceberg.metadata.refs:
+            iceberg.manage_snapshots().remove_branch(branch_name(build_id)).commit()
+    except (CommitFailedException, CommitStateUnknownException) as error:
+        log.info("%s: branch %s stays for housekeeping: %s", table.name, branch_name(build_id), error)

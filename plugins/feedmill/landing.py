@@ -1,0 +1,174 @@
+"""The landing zone: finding files (rule 6), and putting them where they are found.
+
+Files lie in ``<landing>/<source>/<YYYY-MM-DDTHH>/<name>``: the folder is the hour in which they arrived. Names that
+start with a dot or an underscore are not there yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from feedmill.ledger import files
+from feedmill.ledger.files import FoundFile
+from feedmill.ledger.store import Ledger
+from feedmill.spec import FileKind, Source
+from feedmill.timeline import HOUR, parse
+
+if TYPE_CHECKING:
+    from feedmill.ledger.models import File
+
+_CHUNK = 1 << 20
+
+
+class LandingError(ValueError):
+    """A file of the landing zone, or one that shall get there, is not what it must be."""
+
+
+def discover(
+    landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger, now: datetime
+) -> list[File]:
+    """Register the files that are new in the landing zone, and return them.
+
+    Raises:
+        LandingError: a folder is not named by an hour; the files in it would never be read.
+    """
+    fs, root = fsspec.core.url_to_fs(landing)
+    wanted = [source for source in sources.values() if source.kind in set(kinds)]
+    candidates = [(source, path, info) for source in wanted for path, info in _list(fs, root, source)]
+    with ledger.transaction() as session:
+        known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
+    found = [
+        _inspect(fs, source, path, info) for source, path, info in candidates if fs.unstrip_protocol(path) not in known
+    ]
+    with ledger.transaction() as session:
+        return files.register(session, found, now)
+
+
+def verify(registered: Iterable[File]) -> None:
+    """Check that registered files are there, unchanged.
+
+    Raises:
+        LandingError: names the first file that is missing or changed, and the way out.
+    """
+    for file in registered:
+        fs, path = fsspec.core.url_to_fs(file.path)
+        try:
+            info = fs.info(path)
+        except FileNotFoundError:
+            raise LandingError(
+                f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back"
+            ) from None
+        if info["size"] != file.size or _etag(fs, path, info) != file.etag:
+            raise LandingError(
+                f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}: what was built "
+                f"from it could not be built again. Put the old file back, and land the new one under another name"
+            )
+
+
+def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]]:
+    folder = f"{root}/{source.name}"
+    if not fs.exists(folder):
+        return []
+    listed = fs.find(folder, detail=True)
+    return [
+        (path, info)
+        for path, info in sorted(listed.items())
+        if not any(part.startswith((".", "_")) for part in PurePosixPath(path).relative_to(folder).parts)
+    ]
+
+
+def _inspect(fs: Any, source: Source, path: str, info: dict[str, Any]) -> FoundFile:
+    return FoundFile(
+        path=fs.unstrip_protocol(path),
+        source=source.name,
+        kind=source.kind,
+        folder_hour=_folder_hour(source, path),
+        size=info["size"],
+        etag=_etag(fs, path, info),
+        received_at=_modified(info),
+        defect=_defect(fs, source, path),
+    )
+
+
+def _folder_hour(source: Source, path: str) -> datetime:
+    name = PurePosixPath(path).parent.name
+    try:
+        hour = parse(name)
+    except ValueError:
+        hour = None
+    if hour is None or HOUR.name(hour) != name:
+        raise LandingError(
+            f"{path}: files of {source.name} lie in folders named by their arrival hour, such as 2026-05-01T13; "
+            f"{name!r} is none. Move the file, or land it with `feedmill land --source {source.name}`"
+        )
+    return hour
+
+
+def _modified(info: dict[str, Any]) -> datetime:
+    """The storage's modification time; local files carry seconds, object stores a datetime or ISO text."""
+    for key in ("mtime", "LastModified", "updated", "last_modified"):
+        value = info.get(key)
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        if isinstance(value, str):
+            return parse(value)
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+    raise LandingError(f"{info.get('name')}: the storage tells no modification time")
+
+
+def _etag(fs: Any, path: str, info: dict[str, Any]) -> str:
+    """The storage's own etag; a digest of the content where there is none, as on a local disk."""
+    for key in ("etag", "ETag", "md5Hash", "crc32c"):
+        if info.get(key):
+            return str(info[key])
+    digest = hashlib.blake2b(digest_size=16)
+    with fs.open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _defect(fs: Any, source: Source, path: str) -> str | None:
+    """Why the file cannot be read as a whole, or None. Half a file is never half landed."""
+    if not path.endswith(source.suffixes):
+        return f"{source.name} takes {', '.join(source.suffixes)} files; this is {PurePosixPath(path).name}"
+    if source.layout == "parquet":
+        return _parquet_defect(fs, path)
+    return _gzip_defect(fs, path) if path.endswith(".gz") else None
+
+
+def _parquet_defect(fs: Any, path: str) -> str | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with fs.open(path, "rb") as stream:
+            pq.ParquetFile(stream)
+    except (pa.ArrowException, OSError) as error:
+        return f"not a whole Parquet file: {str(error).splitlines()[0]}"
+    return None
+
+
+def _gzip_defect(fs: Any, path: str) -> str | None:
+    """Decompress to the end: Spark would fail the whole build, or with another setting lose the rest in silence."""
+    lines = 0
+    decoder = zlib.decompressobj(wbits=31)
+    try:
+        with fs.open(path, "rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                while chunk:
+                    lines += decoder.decompress(chunk).count(b"\n")
+                    chunk = decoder.unused_data if decoder.eof else b""
+                    if chunk:  # another member: gzip files may be concatenated
+                        decoder = zlib.decompressobj(wbits=31)
+    except zlib.error as error:
+        return f"broken gzip after line {lines}: {error}"
+    return None if decoder.eof else f"truncated gzip: it ends after line {lines} without the closing checksum"

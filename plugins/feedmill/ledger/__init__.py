@@ -1,0 +1,1 @@
+"""The relational record of files, builds, verdicts and published partitions."""

@@ -1,0 +1,169 @@
+"""Builds: their begin, their claim on the partitions, and what they wrote (rules 2 and 9)."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from feedmill.ledger import files
+from feedmill.ledger.models import Build, BuiltPartition, Claim
+from feedmill.ledger.store import lock_counter
+from feedmill.spec import Files, Table
+from feedmill.timeline import HOUR, Range
+
+HEARTBEAT = timedelta(seconds=5)
+"""How often a running build says that it lives."""
+CLAIM_EXPIRES = timedelta(seconds=45)
+"""A claim whose heartbeat is older is nobody's: several beats may be missed on a busy machine."""
+
+
+class ClaimedError(RuntimeError):
+    """Another build that lives has claimed some of the partitions."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One partition of a build's branch: rows, their order-free digest, and rows by touched hour."""
+
+    partition: datetime
+    rows: int
+    digest: str
+    touches: dict[datetime, int] | None
+
+
+def live_claims(session: Session, table: Table, span: Range) -> list[Claim]:
+    """Claims of builds that live and overlap the range."""
+    query = select(Claim).where(
+        Claim.table_name == table.name,
+        Claim.range_start < span.end,
+        Claim.range_end > span.start,
+        Claim.heartbeat_at > func.now() - CLAIM_EXPIRES,
+    )
+    return list(session.scalars(query))
+
+
+def unfinished(session: Session, owner: str) -> list[Build]:
+    """Earlier tries of the same owner that never ended: a retry interrupts their Spark sessions first."""
+    return list(session.scalars(select(Build).where(Build.owner == owner, Build.state == "running")))
+
+
+def interrupted(session: Session, build_id: str, error: str) -> None:
+    """Record that a try will not end by itself, and drop its claim."""
+    session.execute(
+        update(Build)
+        .where(Build.id == build_id, Build.state == "running")
+        .values(state="interrupted", error=error, finished_at=func.now())
+    )
+    session.execute(delete(Claim).where(Claim.build_id == build_id))
+
+
+def begin(session: Session, table: Table, span: Range, owner: str, identity: str) -> Build:
+    """Claim the partitions, seal the arrival hours that are read as its own, and take the begin.
+
+    All under the counter's lock: of two builds that begin at once, one sees the other's claim.
+
+    Raises:
+        ClaimedError: another owner's build runs on some of the partitions.
+    """
+    counter = lock_counter(session)
+    for claim in live_claims(session, table, span):
+        if claim.owner != owner:
+            raise ClaimedError(
+                f"{table.name} {span}: build {claim.build_id} of {claim.owner} is at work on "
+                f"{Range(claim.range_start, claim.range_end, table.every)}"
+            )
+        session.delete(claim)
+    for entry in table.inputs:
+        if isinstance(entry, Files):
+            files.seal(session, entry.kind, Range(span.start, span.end, HOUR))
+    counter.value += 1
+    build = Build(
+        id=uuid.uuid4().hex[:16],
+        table_name=table.name,
+        range_start=span.start,
+        range_end=span.end,
+        begin=counter.value,
+        epoch=counter.epoch,
+        identity=identity,
+        owner=owner,
+        state="running",
+        session_id=str(uuid.uuid4()),
+    )
+    session.add(build)
+    session.flush()
+    session.add(
+        Claim(build_id=build.id, table_name=table.name, range_start=span.start, range_end=span.end, owner=owner)
+    )
+    return build
+
+
+def pin(session: Session, build_id: str, pins: dict[str, Any]) -> None:
+    """Record which snapshot of each input the build reads."""
+    session.execute(update(Build).where(Build.id == build_id).values(pins=pins))
+
+
+def heartbeat(session: Session, build_id: str) -> bool:
+    """Say that the build lives. False: its claim is gone, another try took over and it must stop."""
+    beat = session.execute(
+        update(Claim).where(Claim.build_id == build_id).values(heartbeat_at=func.now()).returning(Claim.build_id)
+    )
+    return beat.first() is not None
+
+
+def finish(session: Session, build_id: str, snapshot_id: int, written: list[Written]) -> None:
+    """Record what the branch holds, and release the claim.
+
+    Raises:
+        ClaimedError: another try took over meanwhile; what this one wrote stays on its branch, unused.
+    """
+    build = session.execute(select(Build).where(Build.id == build_id).with_for_update()).scalar_one()
+    if build.state != "running":
+        raise ClaimedError(f"build {build_id} was {build.state} meanwhile: {build.error}")
+    build.state = "built"
+    build.snapshot_id = snapshot_id
+    build.finished_at = func.now()
+    for entry in written:
+        touches = None if entry.touches is None else {hour.isoformat(): rows for hour, rows in entry.touches.items()}
+        session.add(
+            BuiltPartition(
+                build_id=build_id,
+                partition=entry.partition,
+                rows=entry.rows,
+                digest=entry.digest,
+                touches=touches,
+            )
+        )
+    session.execute(delete(Claim).where(Claim.build_id == build_id))
+
+
+def failed(session: Session, build_id: str, error: str) -> None:
+    """Record that the build ended without a result, and release the claim."""
+    session.execute(
+        update(Build)
+        .where(Build.id == build_id, Build.state == "running")
+        .values(state="failed", error=error, finished_at=func.now())
+    )
+    session.execute(delete(Claim).where(Claim.build_id == build_id))
+
+
+def get(session: Session, build_id: str) -> Build:
+    """The build.
+
+    Raises:
+        LookupError: the ledger knows no such build.
+    """
+    build = session.get(Build, build_id)
+    if build is None:
+        raise LookupError(f"the ledger knows no build {build_id}; `feedmill status --builds` lists the newest")
+    return build
+
+
+def written(session: Session, build_id: str) -> dict[datetime, BuiltPartition]:
+    """What the build wrote, by partition."""
+    rows = session.scalars(select(BuiltPartition).where(BuiltPartition.build_id == build_id))
+    return {row.partition: row for row in rows}

@@ -1,0 +1,93 @@
+"""Registering landed files (rule 6): once, with an arrival hour that no build has sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from feedmill.ledger.models import File, SealedHour
+from feedmill.ledger.store import lock_counter
+from feedmill.spec import FileKind
+from feedmill.timeline import HOUR, Range
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file as discovery saw it in the landing zone."""
+
+    path: str
+    source: str
+    kind: FileKind
+    folder_hour: datetime
+    """The arrival hour that its folder names."""
+    size: int
+    etag: str
+    received_at: datetime
+    defect: str | None
+
+
+def known_paths(session: Session, paths: Iterable[str]) -> set[str]:
+    """Those of ``paths`` that are registered already."""
+    return set(session.scalars(select(File.path).where(File.path.in_(list(paths)))))
+
+
+def register(session: Session, found: list[FoundFile], now: datetime) -> list[File]:
+    """Give each new file an arrival hour and a number; files that are known already stay as they are.
+
+    The counter is locked first, so that no hour is sealed between the look and the registration.
+    """
+    if not found:
+        return []
+    counter = lock_counter(session)
+    known = known_paths(session, [file.path for file in found])
+    sealed = {(row.kind, row.hour) for row in session.scalars(select(SealedHour))}
+    added = []
+    for file in sorted(found, key=lambda f: (f.folder_hour, f.path)):
+        if file.path in known:
+            continue
+        counter.value += 1
+        row = File(
+            path=file.path,
+            source=file.source,
+            kind=file.kind,
+            arrival_hour=_arrival_hour(file, sealed, now),
+            size=file.size,
+            etag=file.etag,
+            defect=file.defect,
+            received_at=file.received_at,
+            number=counter.value,
+        )
+        session.add(row)
+        added.append(row)
+    return added
+
+
+def _arrival_hour(file: FoundFile, sealed: set[tuple[str, datetime]], now: datetime) -> datetime:
+    """The hour that the file's folder names while that is open, else the first open hour from now on."""
+    if (file.kind, file.folder_hour) not in sealed:
+        return file.folder_hour
+    hour = HOUR.floor(now)
+    while (file.kind, hour) in sealed:
+        hour += HOUR.length
+    return hour
+
+
+def seal(session: Session, kind: FileKind, hours: Range) -> None:
+    """Close arrival hours; the caller holds the counter's lock."""
+    rows = [{"kind": kind, "hour": hour} for hour in hours.partitions()]
+    session.execute(insert(SealedHour).values(rows).on_conflict_do_nothing())
+
+
+def registered(session: Session, kind: FileKind, start: datetime, end: datetime, upto: int) -> list[File]:
+    """Files that arrived in ``[start, end)``, as far as the number ``upto``, by path."""
+    query = (
+        select(File)
+        .where(File.kind == kind, File.arrival_hour >= start, File.arrival_hour < end, File.number <= upto)
+        .order_by(File.path)
+    )
+    return list(session.scalars(query))

@@ -1,0 +1,200 @@
+"""The ledger's tables: files, builds, claims, verdicts and publishes.
+
+Numbers come from one counter (:class:`Counter`). A number becomes visible when its transaction
+commits, and the counter's row stays locked until then, so numbers become visible in the order in
+which they were given (rule 1).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, DateTime, ForeignKey, Index, Integer, Text, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """All tables of the ledger."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        datetime: DateTime(timezone=True),
+        str: Text,
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+    }
+
+
+class Counter(Base):
+    """One row: the last number given, and the epoch, which changes when a ledger is rebuilt (rule 10)."""
+
+    __tablename__ = "counter"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class File(Base):
+    """A landed file, registered once. A rebuild reads exactly what is registered (rule 6)."""
+
+    __tablename__ = "files"
+    __table_args__ = (Index("files_by_hour", "kind", "arrival_hour"),)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    kind: Mapped[str]
+    arrival_hour: Mapped[datetime]
+    size: Mapped[int] = mapped_column(BigInteger)
+    etag: Mapped[str]
+    defect: Mapped[str | None]
+    """Why the file as a whole cannot be read; its rows are then one row of events.rejected."""
+    received_at: Mapped[datetime]
+    """The storage's modification time when it was found."""
+    number: Mapped[int] = mapped_column(BigInteger)
+    registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SealedHour(Base):
+    """An arrival hour whose build has begun: files found later go to the open hour."""
+
+    __tablename__ = "sealed_hours"
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    sealed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Build(Base):
+    """One try of a table's job for a range. ``begin`` is the number it took before it pinned its inputs."""
+
+    __tablename__ = "builds"
+    __table_args__ = (
+        Index("builds_by_table", "table_name", "range_start", "range_end"),
+        Index("builds_by_owner", "owner"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    table_name: Mapped[str]
+    range_start: Mapped[datetime]
+    range_end: Mapped[datetime]
+    begin: Mapped[int] = mapped_column(BigInteger)
+    epoch: Mapped[int] = mapped_column(Integer)
+    identity: Mapped[str]
+    owner: Mapped[str]
+    """Who builds: ``<dag_id>/<run_id>`` in Airflow, ``cli/<user>`` on the command line."""
+    state: Mapped[str]
+    """running, built, failed or interrupted."""
+    session_id: Mapped[str]
+    """The Spark session of this try, so that a retry can interrupt it."""
+    pins: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Each input table's pinned snapshot (null where it has none)."""
+    snapshot_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The head of the build's branch once it is built: what the check judges and the publish replays."""
+    error: Mapped[str | None]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class BuiltPartition(Base):
+    """What a build wrote for one partition."""
+
+    __tablename__ = "built_partitions"
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
+    partition: Mapped[datetime] = mapped_column(primary_key=True)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str]
+    touches: Mapped[dict[str, Any] | None]
+    """Rows by touched hour (ISO), for tables that others read by touches."""
+
+
+class Claim(Base):
+    """A running build's hold on its partitions, kept alive by a heartbeat (rule 9)."""
+
+    __tablename__ = "claims"
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
+    table_name: Mapped[str] = mapped_column(index=True)
+    range_start: Mapped[datetime]
+    range_end: Mapped[datetime]
+    owner: Mapped[str]
+    heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Verdict(Base):
+    """The check's judgement of one partition of one build, for the very snapshot that it read."""
+
+    __tablename__ = "verdicts"
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
+    partition: Mapped[datetime] = mapped_column(primary_key=True)
+    snapshot_id: Mapped[int] = mapped_column(BigInteger)
+    passed: Mapped[bool] = mapped_column(Boolean)
+    findings: Mapped[list[Any]]
+    suite_digest: Mapped[str]
+    judged_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Acceptance(Base):
+    """A person's word that a held partition may be published as it is."""
+
+    __tablename__ = "acceptances"
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
+    partition: Mapped[datetime] = mapped_column(primary_key=True)
+    snapshot_id: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str]
+    reason: Mapped[str]
+    accepted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Intent(Base):
+    """Written before an Iceberg commit, finished with the ledger rows: what a crash between leaves open."""
+
+    __tablename__ = "intents"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), index=True)
+    table_name: Mapped[str] = mapped_column(index=True)
+    partitions: Mapped[list[Any]]
+    written_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class Publish(Base):
+    """The history: each time a partition was moved to ``main``."""
+
+    __tablename__ = "publishes"
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[datetime] = mapped_column(primary_key=True)
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    changed: Mapped[bool] = mapped_column(Boolean)
+    """False where the rows equalled the current ones, so that the old number was kept (rule 5)."""
+    snapshot_id: Mapped[int] = mapped_column(BigInteger)
+    """The commit on ``main`` that holds it."""
+    published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Partition(Base):
+    """The current state of a published partition."""
+
+    __tablename__ = "partitions"
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[datetime] = mapped_column(primary_key=True)
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id"))
+    begin: Mapped[int] = mapped_column(BigInteger)
+    number: Mapped[int] = mapped_column(BigInteger)
+    identity: Mapped[str]
+    rows: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str]
+    published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Touch(Base):
+    """Which partition of a reader an arrival partition carries rows for, and the number of the publish that said so.
+
+    A touch that a later publish no longer has stays, with 0 rows and that publish's number: the reader lost rows.
+    """
+
+    __tablename__ = "touches"
+    __table_args__ = (Index("touches_by_touched", "table_name", "touched"),)
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    partition: Mapped[datetime] = mapped_column(primary_key=True)
+    touched: Mapped[datetime] = mapped_column(primary_key=True)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    number: Mapped[int] = mapped_column(BigInteger)

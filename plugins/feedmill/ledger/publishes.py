@@ -1,0 +1,115 @@
+"""Recording publishes: the number, the early cut-off, the touches (rules 1, 3 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from feedmill.ledger.models import Build, Intent, Partition, Publish, Touch
+from feedmill.ledger.store import next_number
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A partition that an Iceberg commit moved to ``main``."""
+
+    partition: datetime
+    rows: int
+    digest: str
+    touches: Mapping[datetime, int] | None
+
+
+def current(session: Session, table_name: str, partitions: Iterable[datetime]) -> dict[datetime, Partition]:
+    """The published state of these partitions; those that were never published are absent."""
+    query = select(Partition).where(Partition.table_name == table_name, Partition.partition.in_(list(partitions)))
+    return {row.partition: row for row in session.scalars(query)}
+
+
+def write_intent(session: Session, build: Build, partitions: Iterable[datetime]) -> None:
+    """Say what the next Iceberg commit is about to move."""
+    session.add(Intent(build_id=build.id, table_name=build.table_name, partitions=[p.isoformat() for p in partitions]))
+
+
+def open_intents(session: Session, table_name: str) -> list[Intent]:
+    """Intents whose publish did not end: the process died, before or after its commit."""
+    query = select(Intent).where(Intent.table_name == table_name, Intent.finished_at.is_(None)).order_by(Intent.id)
+    return list(session.scalars(query))
+
+
+def close_intents(session: Session, build_id: str) -> None:
+    """The build's intents are settled."""
+    session.execute(
+        update(Intent).where(Intent.build_id == build_id, Intent.finished_at.is_(None)).values(finished_at=func.now())
+    )
+
+
+def is_recorded(session: Session, build_id: str, partition: datetime) -> bool:
+    """Whether this build's publish of the partition stands in the history."""
+    query = select(Publish.build_id).where(Publish.build_id == build_id, Publish.partition == partition)
+    return session.execute(query).first() is not None
+
+
+def record(session: Session, build: Build, moved: list[Moved], snapshot_id: int) -> None:
+    """Write the ledger rows of one Iceberg commit.
+
+    All its partitions share one number. A partition whose rows equal the current ones keeps its old number, so
+    that its readers stay fresh, but takes the newer begin: it has read what that build read.
+    """
+    before = current(session, build.table_name, [entry.partition for entry in moved])
+    changed = {m.partition for m in moved if m.partition not in before or before[m.partition].digest != m.digest}
+    # Last of all that waits: the counter stays locked from here to the commit.
+    number = next_number(session) if changed else 0
+    for entry in moved:
+        is_changed = entry.partition in changed
+        kept = number if is_changed else before[entry.partition].number
+        values = {
+            "build_id": build.id,
+            "begin": build.begin,
+            "number": kept,
+            "identity": build.identity,
+            "rows": entry.rows,
+            "digest": entry.digest,
+            "published_at": func.now(),
+        }
+        session.execute(
+            insert(Partition)
+            .values(table_name=build.table_name, partition=entry.partition, **values)
+            .on_conflict_do_update(index_elements=["table_name", "partition"], set_=values)
+        )
+        session.execute(
+            insert(Publish)
+            .values(
+                table_name=build.table_name,
+                partition=entry.partition,
+                build_id=build.id,
+                number=kept,
+                rows=entry.rows,
+                changed=is_changed,
+                snapshot_id=snapshot_id,
+            )
+            .on_conflict_do_nothing()
+        )
+        if entry.touches is not None and is_changed:
+            _touch(session, build.table_name, entry, number)
+
+
+def _touch(session: Session, table_name: str, entry: Moved, number: int) -> None:
+    """Old touches and new ones together carry the publish's number: a reader may have gained or lost rows."""
+    session.execute(
+        update(Touch)
+        .where(Touch.table_name == table_name, Touch.partition == entry.partition)
+        .values(rows=0, number=number)
+    )
+    for touched, rows in (entry.touches or {}).items():
+        session.execute(
+            insert(Touch)
+            .values(table_name=table_name, partition=entry.partition, touched=touched, rows=rows, number=number)
+            .on_conflict_do_update(
+                index_elements=["table_name", "partition", "touched"], set_={"rows": rows, "number": number}
+            )
+        )

@@ -1,0 +1,121 @@
+"""What a range still waits for: inputs that are not published, and partitions that another build has claimed.
+
+:func:`missing` is pure; :func:`not_ready` asks the ledger for many ranges at once, and says whose the missing
+partition is and what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedmill.ledger import builds
+from feedmill.ledger.facts import load
+from feedmill.ledger.models import Build, Verdict
+from feedmill.ledger.staleness import Facts, as_of_partition
+from feedmill.spec import Input, Table
+from feedmill.timeline import Range
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A partition that must be published before the range can be built."""
+
+    table: Table
+    partition: datetime
+
+    def __str__(self) -> str:
+        return f"{self.table.name} {self.table.every.name(self.partition)}"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A run that wants to build a range."""
+
+    table: Table
+    span: Range
+    owner: str
+    """The run, whose own claims do not keep it waiting."""
+    since: datetime
+
+
+def not_ready(session: Session, waits: Iterable[Wait]) -> dict[Wait, str | None]:
+    """For each, why it must wait, or None: it can be built now. One look at the ledger for all of them."""
+    waits = list(waits)
+    facts = load(session, {wait.table for wait in waits})
+    return {wait: _why(session, wait, facts) for wait in waits}
+
+
+def _why(session: Session, wait: Wait, facts: Facts) -> str | None:
+    lacks = missing(wait.table, wait.span, facts)
+    if lacks:
+        return _explain(session, wait, lacks)
+    claims = [c for c in builds.live_claims(session, wait.table, wait.span) if c.owner != wait.owner]
+    if claims:
+        build, owner = claims[0].build_id, claims[0].owner
+        return f"{wait.table.name} {wait.span}: waiting since {wait.since:%H:%M} for build {build} of {owner} to end."
+    return None
+
+
+def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:
+    """The input partitions that the range needs and that are not published, in order.
+
+    Files never keep a build waiting: an hour has whatever arrived in it. A window that looks back needs only what
+    its input has ever had: a table's history begins somewhere. Of an ``as_of`` input, any ended partition will do.
+    """
+    found = []
+    for entry in table.inputs:
+        if not isinstance(entry, Input):
+            continue
+        published = facts.published.get(entry.table.name, {})
+        if entry.as_of:
+            if as_of_partition(entry, table, span.start, facts) is None:
+                found.append(Missing(entry.table, entry.table.every.floor(span.start)))
+            continue
+        first = min([*published, span.start]) if entry.lookback else span.start
+        window = Range.cover(max(entry.window(span)[0], first), span.end, entry.table.every)
+        found += [Missing(entry.table, p) for p in window.partitions() if p not in published]
+    return found
+
+
+def _explain(session: Session, wait: Wait, lacks: list[Missing]) -> str:
+    """What is waited for, whose it is, and what became of it."""
+    first = lacks[0]
+    more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
+    return (
+        f"{wait.table.name} {wait.span}: waiting for {first}{more} since {wait.since:%H:%M}. "
+        f"It belongs to {first.table.maintainer.name}; {_fate(session, first)}."
+    )
+
+
+def _fate(session: Session, wanted: Missing) -> str:
+    """What the last build of the partition came to."""
+    query = (
+        select(Build)
+        .where(
+            Build.table_name == wanted.table.name,
+            Build.range_start <= wanted.partition,
+            Build.range_end > wanted.partition,
+        )
+        .order_by(Build.begin.desc())
+        .limit(1)
+    )
+    build = session.scalars(query).first()
+    if build is None:
+        return f"it was never built: look at the DAG {wanted.table.dag_id}"
+    if build.state == "failed":
+        return f"its last build {build.id} failed: {(build.error or 'no reason was recorded').splitlines()[0]}"
+    if build.state != "built":
+        return f"its last build {build.id} is {build.state}"
+    verdict = session.get(Verdict, (build.id, wanted.partition))
+    if verdict is None:
+        return f"its last build {build.id} waits for its check"
+    if verdict.passed:
+        return f"its last build {build.id} passed its check and waits to be published"
+    critical = [f for f in verdict.findings if f.get("severity") == "critical"]
+    reason = critical[0]["message"] if critical else "see its page"
+    return f"its last build {build.id} failed in check ({reason})"

@@ -1,0 +1,86 @@
+"""The ledger's door: its engine, its transactions, its counter and its locks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy.orm import Session
+
+from feedmill import connections
+from feedmill.ledger.models import Counter
+
+# Two namespaces of PostgreSQL advisory locks, so that ours never meet another application's.
+_PUBLISH_LOCK = 0x0FEED
+_MIGRATE_LOCK = 0x0FEED0
+
+
+class Ledger:
+    """The relational record of files, builds, verdicts and published partitions; always PostgreSQL."""
+
+    def __init__(self, url: str):
+        """``url`` is SQLAlchemy's, ``postgresql+psycopg2://…``; nothing is connected yet."""
+        self.url = url
+        self.engine: Engine = create_engine(url, pool_size=2, max_overflow=8, pool_pre_ping=True)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that commits at the end, or rolls back."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def table_lock(self, table_name: str) -> Iterator[None]:
+        """The table's publish lock, held on a connection of its own; a killed holder's connection frees it."""
+        with self.engine.connect() as connection:
+            connection.execute(
+                text("SELECT pg_advisory_lock(:space, hashtext(:name))"),
+                {"space": _PUBLISH_LOCK, "name": table_name},
+            )
+            # End the transaction: an idle one would hold back PostgreSQL's vacuum. The lock is the session's.
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.execute(
+                    text("SELECT pg_advisory_unlock(:space, hashtext(:name))"),
+                    {"space": _PUBLISH_LOCK, "name": table_name},
+                )
+                connection.commit()
+
+
+@cache
+def open_ledger(url: str | None = None) -> Ledger:
+    """The ledger of the ``feedmill_ledger`` connection (or of ``url``); one engine a process."""
+    return Ledger(url or connections.ledger_url())
+
+
+def lock_counter(session: Session) -> Counter:
+    """The counter, locked until the transaction ends."""
+    return session.execute(select(Counter).with_for_update()).scalar_one()
+
+
+def next_number(session: Session) -> int:
+    """The next number. Take it as late in a transaction as may be: everybody else's waits for its end."""
+    counter = lock_counter(session)
+    counter.value += 1
+    session.flush()
+    return counter.value
+
+
+def migrate(url: str) -> None:
+    """Bring the ledger's database to this version's tables; harmless to repeat, safe to run twice at once."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATE_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    engine.dispose()

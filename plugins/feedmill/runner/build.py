@@ -1,0 +1,289 @@
+"""Building a range of a table: one entry for every table and range, on the branch ``build_<id>``, never on ``main``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from feedmill import landing
+from feedmill.connections import CATALOG
+from feedmill.deployment import Deployment
+from feedmill.identity import identity
+from feedmill.lake.catalog import branch_name, moment_of
+from feedmill.ledger import builds, facts, files
+from feedmill.ledger.builds import HEARTBEAT, ClaimedError, Written
+from feedmill.runner import frames, session
+from feedmill.runner.passes import Pass, cut
+from feedmill.spec import Files, Input, Table
+from feedmill.timeline import HOUR, Range
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.connect.session import SparkSession
+
+    from feedmill.ledger.models import Build
+
+log = logging.getLogger(__name__)
+
+
+class TransformError(ValueError):
+    """A transform that does not give what its DDL says; the message names its file and the columns."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build: what its branch holds."""
+
+    build_id: str
+    snapshot_id: int
+    rows: int
+    partitions: int
+    seconds: float
+
+
+def build(
+    table: Table,
+    span: Range,
+    deployment: Deployment,
+    owner: str,
+    started: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """Build the range on a new branch and record it in the ledger; nothing of it is published.
+
+    ``started`` is called with the Spark session's id, so that a caller who is killed politely can interrupt it.
+
+    Raises:
+        ClaimedError: another build is at work on these partitions.
+        SparkUnavailableError: the Spark server does not answer.
+        LandingError: a registered file changed or is missing.
+        TransformError: the transform's columns are not those of the DDL.
+        ValueError: the range has not ended.
+    """
+    clock = time.monotonic()
+    ledger, lake = deployment.ledger, deployment.lake
+    now = datetime.now(UTC)
+    if span.end > now and any(isinstance(entry, Files) for entry in table.inputs):
+        raise ValueError(
+            f"{table.name} {span} has not ended: building it now would seal its arrival hours; "
+            f"wait until {span.end:%Y-%m-%dT%H:%M}"
+        )
+    lake.ensure(table)
+    for entry in table.inputs:
+        if isinstance(entry, Input):
+            lake.ensure(entry.table)
+    kinds = frames.kinds_of(table)
+    if kinds:
+        new = landing.discover(lake.landing, deployment.sources, kinds, ledger, now)
+        log.info("%d new files registered", len(new))
+    _interrupt_earlier_tries(deployment, owner)
+    with ledger.transaction() as transaction:
+        begun = builds.begin(transaction, table, span, owner, identity(table, deployment.project))
+    started(begun.session_id)
+    log.info("build %s of %s %s begins at number %d", begun.id, table.name, span, begun.begin)
+    try:
+        with _heartbeat(deployment, begun), session.session_of(begun.session_id) as spark:
+            result = _write(table, span, deployment, begun, spark)
+    except BaseException as error:
+        with ledger.transaction() as transaction:
+            builds.failed(transaction, begun.id, f"{type(error).__name__}: {error}")
+        raise
+    snapshot_id, written = result
+    with ledger.transaction() as transaction:
+        builds.finish(transaction, begun.id, snapshot_id, written)
+    built = Built(begun.id, snapshot_id, sum(w.rows for w in written), len(written), time.monotonic() - clock)
+    log.info(
+        "build %s: %d rows in %d partitions on branch %s, %.1f s",
+        built.build_id,
+        built.rows,
+        built.partitions,
+        branch_name(built.build_id),
+        built.seconds,
+    )
+    return built
+
+
+def _interrupt_earlier_tries(deployment: Deployment, owner: str) -> None:
+    """A try that was killed leaves its query running and its claim alive: end both before this one begins."""
+    with deployment.ledger.transaction() as transaction:
+        earlier = builds.unfinished(transaction, owner)
+    for try_ in earlier:
+        log.info("interrupting the earlier try, build %s", try_.id)
+        session.interrupt(try_.session_id)
+        with deployment.ledger.transaction() as transaction:
+            builds.interrupted(transaction, try_.id, "a later try took over")
+
+
+def _write(
+    table: Table, span: Range, deployment: Deployment, build: Build, spark: SparkSession
+) -> tuple[int, list[Written]]:
+    """Write every pass to the branch; return its head and what each partition holds."""
+    lake = deployment.lake
+    pins = {e.table.name: lake.current_snapshot(e.table) for e in table.inputs if isinstance(e, Input)}
+    with deployment.ledger.transaction() as transaction:
+        builds.pin(transaction, build.id, pins)
+        known = facts.load(transaction, [table])
+    name = f"{CATALOG}.{table.name}"
+    branch = branch_name(build.id)
+    spark.sql(f"ALTER TABLE {name} CREATE BRANCH IF NOT EXISTS `{branch}` RETAIN 7 DAYS")
+    passes = cut(table, span, known)
+    for number, step in enumerate(passes, 1):
+        if len(passes) > 1:
+            log.info("pass %d of %d: %s", number, len(passes), step.span)
+        condition = frames.condition(table, step.span, lake)
+        # Explicit filter, never dynamic overwrite: an empty hour must replace the rows of a fuller one. And the rows
+        # are filtered to it: Iceberg accepts rows outside the condition and would append them.
+        rows = _transformed(table, step, deployment, build, pins, spark).filter(condition)
+        writer = rows.writeTo(f"{name}.branch_{branch}").option("snapshot-property.feedmill.wrote", build.id)
+        writer.overwrite(condition)
+    head = lake.branch_head(table, build.id)
+    if head is None:
+        raise RuntimeError(f"{table.name}: branch {branch} has no snapshot after the write")
+    return head, _written(table, span, deployment, head, spark)
+
+
+def _transformed(
+    table: Table,
+    step: Pass,
+    deployment: Deployment,
+    build: Build,
+    pins: dict[str, int | None],
+    spark: SparkSession,
+) -> DataFrame:
+    transform = importlib.import_module(table.transform_module).transform
+    arguments = {}
+    for entry in table.inputs:
+        if isinstance(entry, Files):
+            start, end = entry.window(step.span)
+            with deployment.ledger.transaction() as transaction:
+                registered = files.registered(transaction, entry.kind, start, end, build.begin)
+            landing.verify(registered)
+            log.info("reading %d files of %s", len(registered), entry.kind)
+            arguments[entry.parameter] = frames.records(
+                spark, entry, table, step.span, registered, deployment.lake, dict(deployment.sources)
+            )
+        else:
+            arguments[entry.parameter] = frames.rows_of(
+                spark,
+                entry,
+                table,
+                step.span,
+                pins[entry.table.name],
+                step.as_of.get(entry.table.name),
+                deployment.lake,
+            )
+    expected = set(inspect.signature(transform).parameters)
+    if expected != arguments.keys():
+        raise TransformError(
+            f"{table.transform_path}: transform takes {', '.join(sorted(expected))}, "
+            f"the map gives {', '.join(sorted(arguments))}"
+        )
+    frame: DataFrame = transform(**arguments)
+    columns = [column.name for column in deployment.lake.ddl(table).columns]
+    missing, extra = set(columns) - set(frame.columns), set(frame.columns) - set(columns)
+    if missing or extra:
+        raise TransformError(
+            f"{table.transform_path} does not give the columns of {table.ddl_path}: "
+            f"missing {', '.join(sorted(missing)) or 'none'}, unknown {', '.join(sorted(extra)) or 'none'}"
+        )
+    return frame.select(*columns)
+
+
+def _written(table: Table, span: Range, deployment: Deployment, head: int, spark: SparkSession) -> list[Written]:
+    """Rows and digest of each partition, read back from the branch; partitions without rows too."""
+    from pyspark.sql import functions as F
+
+    lake = deployment.lake
+    ddl = lake.ddl(table)
+    rows = spark.read.option("versionAsOf", str(head)).table(f"{CATALOG}.{table.name}")
+    counted = (
+        rows.filter(frames.condition(table, span, lake))
+        .select(F.col(ddl.partition_column).alias("partition"), _row_hash(table, deployment).alias("hash"))
+        .groupBy("partition")
+        .agg(
+            F.count("*").alias("rows"),
+            F.sum(F.col("hash").cast("decimal(38,0)")).alias("sum"),
+            F.bit_xor("hash").alias("xor"),
+        )
+        .collect()
+    )
+    found = {_moment(row["partition"]): (row["rows"], f"{row['rows']}:{row['sum']}:{row['xor']}") for row in counted}
+    touches = _touches(table, span, deployment, head) if len(ddl.partitioned_by) > 1 else None
+    empty = (0, "0")
+    return [
+        Written(moment, *found.get(moment, empty), None if touches is None else touches.get(moment, {}))
+        for moment in span.partitions()
+    ]
+
+
+def _row_hash(table: Table, deployment: Deployment) -> object:
+    """A row's hash that does not see what may differ between equal rows: sketches count by their estimate.
+
+    xxhash64 passes over nulls, so each nullable column's nullness is hashed beside it.
+    """
+    from pyspark.sql import functions as F
+
+    values = []
+    for column in deployment.lake.ddl(table).columns:
+        value = F.col(column.name)
+        values.append(F.hll_sketch_estimate(value) if column.sql_type.upper() == "BINARY" else value)
+        if not column.required:
+            values.append(value.isNull())
+    return F.xxhash64(*values)
+
+
+def _touches(table: Table, span: Range, deployment: Deployment, head: int) -> dict[datetime, dict[datetime, int]]:
+    """Rows by partition and touched hour, from the manifests alone: the second partition column is the touched hour."""
+    lake = deployment.lake
+    found: dict[datetime, dict[datetime, int]] = {}
+    for file in lake.files(table, lake.load(table), head, list(span.partitions())).values():
+        touched = found.setdefault(lake.partition_of(table, file), {})
+        hour = moment_of(file.partition[1], HOUR)
+        touched[hour] = touched.get(hour, 0) + file.record_count
+    return found
+
+
+def _moment(value: object) -> datetime:
+    """A collected partition value as a UTC time; Spark Connect gives naive local times and dates."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    return datetime.fromisoformat(f"{value}T00:00:00+00:00")
+
+
+@contextmanager
+def _heartbeat(deployment: Deployment, build: Build) -> Iterator[None]:
+    """Keep the claim alive; when it is lost to another try, interrupt this one's queries so that it ends."""
+    stop = threading.Event()
+    lost = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT.total_seconds()):
+            try:
+                with deployment.ledger.transaction() as transaction:
+                    alive = builds.heartbeat(transaction, build.id)
+            except Exception as error:
+                log.warning("the ledger did not take build %s's heartbeat: %s", build.id, error)
+                continue
+            if not alive:
+                lost.set()
+                session.interrupt(build.session_id)
+                return
+
+    thread = threading.Thread(target=beat, name=f"heartbeat {build.id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    except Exception as error:
+        if lost.is_set():
+            raise ClaimedError(f"build {build.id}: another try took over, so this one stopped") from error
+        raise
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,98 @@
+"""Spark sessions over Spark Connect: one for each try, with an id of its own, interrupted before a retry."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from feedmill import connections
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.session import SparkSession
+
+log = logging.getLogger(__name__)
+
+_USER = "feedmill"
+
+
+class SparkUnavailableError(ConnectionError):
+    """The Spark Connect server cannot be reached; the message says where it was looked for."""
+
+
+def connect(url: str, session_id: str) -> SparkSession:
+    """A session of that id on the server; a dead server is known after some seconds, not after ten minutes.
+
+    Raises:
+        SparkUnavailableError: nothing answers there.
+    """
+    from pyspark.errors import PySparkException
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.connect.session import SparkSession
+
+    # Otherwise each server-side error is printed as one line of JSON beside the Python exception.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    # What pyspark.sql.functions looks at; without it, they ask for a JVM in this process.
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    separator = "" if url.endswith(";") else (";" if "/;" in url else "/;")
+    try:
+        session = SparkSession.builder.remote(f"{url}{separator}session_id={session_id};user_id={_USER}").create()
+        session.client.set_retry_policies([DefaultPolicy(max_retries=4, initial_backoff=200, max_backoff=1000)])
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+    except (PySparkException, OSError) as error:
+        raise _unavailable(url, error) from error
+    except Exception as error:
+        # grpc's errors have no common public base besides grpc.RpcError, which is imported with the client only.
+        import grpc
+
+        if isinstance(error, grpc.RpcError):
+            raise _unavailable(url, error) from error
+        raise
+    return session
+
+
+@contextmanager
+def session_of(session_id: str) -> Iterator[SparkSession]:
+    """The session of a try on the ``spark_default`` connection, released at the end."""
+    session = connect(connections.spark_url(), session_id)
+    _log_progress(session)
+    try:
+        yield session
+    finally:
+        with suppress(Exception):  # the server may be gone; the session ends with it
+            session.stop()
+
+
+def interrupt(session_id: str) -> None:
+    """Stop whatever a session still runs: a client that was killed leaves its query at work for minutes."""
+    try:
+        session = connect(connections.spark_url(), session_id)
+        session.interruptAll()
+        session.stop()
+    except Exception as error:
+        log.info("nothing to interrupt in Spark session %s: %s", session_id, error)
+
+
+def _unavailable(url: str, error: Exception) -> SparkUnavailableError:
+    where = url.partition("/;")[0]
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return SparkUnavailableError(
+        f"Spark Connect does not answer at {where} ({reason}); `feedmill status` says which part of the stack is down"
+    )
+
+
+def _log_progress(session: SparkSession) -> None:
+    """Write what Spark has done to the task's log, at most every few seconds and only when it changes."""
+    seen: dict[str, int] = {}
+
+    def report(stages: object, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+        total = sum(stage.num_tasks for stage in stages)  # type: ignore[attr-defined]
+        complete = sum(stage.num_completed_tasks for stage in stages)  # type: ignore[attr-defined]
+        share = 100 * complete // total if total else 0
+        if operation_id and share >= seen.get(operation_id, 0) + 20 and not done:
+            seen[operation_id] = share
+            log.info("Spark: %d of %d tasks done, %d at work", complete, total, inflight_tasks)
+
+    session.registerProgressHandler(report)

@@ -1,0 +1,302 @@
+"""What a table is: the types of the map in ``include/``, and the checks that a map must pass.
+
+Facts only. Nothing here reads a clock, a database or a file, except :func:`require_files`, which looks
+whether the files that belong to a table are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from feedmill.timeline import DAY, Period, Range, hours
+
+FileKind: TypeAlias = Literal["events", "items"]
+
+KINDS: tuple[FileKind, ...] = ("events", "items")
+
+
+class MapError(ValueError):
+    """The map in ``include/`` contradicts itself; the message names the table and the file."""
+
+
+class Ripple(StrEnum):
+    """How far a change of an input makes its readers stale."""
+
+    ALL = "all"
+    """Every partition that reads it."""
+    LATEST = "latest"
+    """Only the reader's newest partition: a 56-day window is not rebuilt 56 times for one late hour."""
+    NONE = "none"
+    """No reader."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A log format, and the folder of the landing zone that holds its files.
+
+    ``layout`` says how its files are cut into rows: text lines (``.gz`` is decompressed) or Parquet.
+    """
+
+    name: str
+    kind: FileKind
+    suffixes: tuple[str, ...]
+    layout: Literal["lines", "parquet"]
+
+
+@dataclass(frozen=True)
+class Maintainer:
+    """The team that owns a table: where it is reached, when it works, and who stands in for it."""
+
+    name: str
+    description: str
+    link: str
+    """Where to find them: an http(s) or mailto URL, shown as the owner's link in Airflow."""
+    time_zone: str = "UTC"
+    working_hours: tuple[int, int] = (9, 17)
+    """Local hours, ``[from, to)``, Monday to Friday."""
+    backup: Maintainer | None = None
+
+
+@dataclass(frozen=True)
+class Files:
+    """The registered landed files of a kind as an input: those that arrived in ``[start - lookback, end)``."""
+
+    kind: FileKind
+    lookback: timedelta = timedelta(0)
+    ripple: Ripple = Ripple.ALL
+
+    @property
+    def parameter(self) -> str:
+        """The transform's parameter that receives the files' records."""
+        return "event_records" if self.kind == "events" else "item_records"
+
+    def window(self, reader: Range) -> tuple[datetime, datetime]:
+        """Arrival hours that the range reads, ``[from, to)``."""
+        return reader.start - self.lookback, reader.end
+
+
+@dataclass(frozen=True)
+class Input:
+    """Another table as an input.
+
+    - by interval (the default): its partitions in ``[start - lookback, end)`` of the reader;
+    - ``as_of``: a dimension; its newest partition that ended, plus ``lag``, before the reader's end;
+    - ``by="touches"``: every arrival partition that recorded rows for the reader's partition.
+    """
+
+    table: Table
+    lookback: timedelta = timedelta(0)
+    as_of: bool = False
+    lag: timedelta = timedelta(0)
+    by: Literal["interval", "touches"] = "interval"
+    ripple: Ripple = Ripple.ALL
+
+    def __post_init__(self) -> None:
+        if self.as_of and (self.lookback or self.by == "touches"):
+            raise MapError(f"an input of {self.table.name} is as_of and has a window too; choose one")
+        if self.lag and not self.as_of:
+            raise MapError(f"an input of {self.table.name} has a lag but is not as_of")
+
+    @property
+    def parameter(self) -> str:
+        """The transform's parameter that receives the table's rows."""
+        return self.table.short_name
+
+    def window(self, reader: Range) -> tuple[datetime, datetime]:
+        """The interval of the input's partitions that the range reads, ``[from, to)``."""
+        return reader.start - self.lookback, reader.end
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table that Feedmill builds, ``<schema>.<name>``.
+
+    Its DDL, transform and suite are the files of the same name under ``include/`` and ``expectations/``.
+    """
+
+    name: str
+    every: Period
+    inputs: Sequence[Input | Files]
+    maintainer: Maintainer
+    tier: Literal[1, 2, 3]
+    """1 pages at any hour, 2 in working hours, 3 only notifies."""
+    keep: timedelta
+    """Retention: a partition older than this is expired."""
+    due: timedelta = field(default_factory=lambda: hours(2))
+    """A partition that is not published this long after its end is overdue."""
+
+    def __post_init__(self) -> None:
+        if self.name.count(".") != 1:
+            raise MapError(f"table {self.name!r} must be named <schema>.<name>")
+
+    @property
+    def schema(self) -> str:
+        """The part before the dot: the layer."""
+        return self.name.partition(".")[0]
+
+    @property
+    def short_name(self) -> str:
+        """The part after the dot."""
+        return self.name.partition(".")[2]
+
+    @property
+    def dag_id(self) -> str:
+        """The id of the table's DAG: its name."""
+        return self.name
+
+    @property
+    def ddl_path(self) -> Path:
+        """Relative to the project."""
+        return Path("include/sql", self.schema, f"{self.short_name}.sql")
+
+    @property
+    def transform_path(self) -> Path:
+        """Relative to the project."""
+        return Path("include/spark", self.schema, f"{self.short_name}.py")
+
+    @property
+    def transform_module(self) -> str:
+        """The transform's import name."""
+        return f"include.spark.{self.schema}.{self.short_name}"
+
+    @property
+    def suite_path(self) -> Path:
+        """Relative to the project."""
+        return Path("expectations", self.schema, f"{self.short_name}.json")
+
+    @property
+    def test_path(self) -> Path:
+        """Relative to the project."""
+        return Path("tests/spark", self.schema, f"test_{self.short_name}.py")
+
+    def one(self, partition: datetime) -> Range:
+        """The range of one of its partitions."""
+        return Range.one(partition, self.every)
+
+    def range(self, start: datetime, end: datetime) -> Range:
+        """The range ``[start, end)`` of its partitions.
+
+        Raises:
+            ValueError: the range is empty or not made of whole partitions.
+        """
+        return Range(start, end, self.every)
+
+    def __repr__(self) -> str:
+        return f"Table({self.name!r})"
+
+
+class Map:
+    """All tables, in lineage order: inputs before their readers."""
+
+    def __init__(self, tables: Iterable[Table], source: str = "include/tables.py"):
+        """Order and check the tables.
+
+        Raises:
+            MapError: a name twice, a cycle, a missing input, windows or retentions that cannot work.
+        """
+        self._tables: dict[str, Table] = {}
+        self.source = source
+        for table in tables:
+            if table.name in self._tables:
+                raise MapError(f"{source}: {table.name} is defined twice")
+            self._tables[table.name] = table
+        for table in self:
+            self._check(table)
+        graph = {table.name: {i.table.name for i in table.inputs if isinstance(i, Input)} for table in self}
+        try:
+            order = list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            raise MapError(
+                f"{source}: these tables read each other in a circle: {' -> '.join(error.args[1])}"
+            ) from None
+        self._tables = {name: self._tables[name] for name in order}
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self._tables.values())
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def __getitem__(self, name: str) -> Table:
+        """The table of that name.
+
+        Raises:
+            MapError: there is none; the message lists those that there are.
+        """
+        try:
+            return self._tables[name]
+        except KeyError:
+            raise MapError(f"{self.source} has no table {name!r}; it has {', '.join(self._tables)}") from None
+
+    def in_schema(self, schema: str) -> list[Table]:
+        """The tables of one layer, in lineage order."""
+        return [table for table in self if table.schema == schema]
+
+    def readers(self, table: Table) -> list[Table]:
+        """The tables that read this one directly."""
+        return [r for r in self if any(isinstance(i, Input) and i.table is table for i in r.inputs)]
+
+    def _check(self, table: Table) -> None:
+        where = f"{self.source}: {table.name}"
+        if not isinstance(table.maintainer, Maintainer):
+            raise MapError(f"{where} has no maintainer of include/maintainers.py, but {table.maintainer!r}")
+        if not table.inputs:
+            raise MapError(f"{where} has no inputs; it would never be stale")
+        parameters = [i.parameter for i in table.inputs]
+        if twice := {p for p in parameters if parameters.count(p) > 1}:
+            raise MapError(f"{where} reads {', '.join(sorted(twice))} twice; give it one input with the wider window")
+        for entry in table.inputs:
+            if entry.lookback < timedelta(0):
+                raise MapError(f"{where} has a negative lookback on {entry.parameter}")
+            if isinstance(entry, Input):
+                self._check_input(where, table, entry)
+
+    def _check_input(self, where: str, table: Table, entry: Input) -> None:
+        other = entry.table
+        if self._tables.get(other.name) is not other:
+            raise MapError(f"{where} reads {other.name}, which is not in the map")
+        if table.every is not DAY and other.every is DAY and not entry.as_of:
+            raise MapError(
+                f"{where} is hourly and reads the daily {other.name} by interval: the day ends after the hour; "
+                f"read it as_of=True"
+            )
+        if entry.lookback % other.every.length:
+            raise MapError(
+                f"{where} looks back {entry.lookback} on the {other.every.value} {other.name}: not whole partitions"
+            )
+        if entry.by == "touches" and entry.table.every is not table.every:
+            raise MapError(f"{where} reads {other.name} by touches; both must have the same period")
+        needed = entry.lookback + table.every.length
+        if other.keep < needed:
+            raise MapError(
+                f"{where} needs {_span(needed)} of {other.name}, which is kept {_span(other.keep)} only: "
+                f"no partition could be built; keep {other.name} longer"
+            )
+
+
+def require_files(table: Table, project: Path) -> None:
+    """Check that the table's DDL, transform and suite are there.
+
+    Raises:
+        MapError: names the table and the file that is missing.
+    """
+    for path, what in (
+        (table.ddl_path, "DDL"),
+        (table.transform_path, "transform"),
+        (table.suite_path, "suite"),
+    ):
+        if not (project / path).is_file():
+            raise MapError(
+                f"{table.name} of include/tables.py has no {what}: {path} is missing; "
+                f"`feedmill new-table {table.name}` writes the files that belong to a table"
+            )
+
+
+def _span(length: timedelta) -> str:
+    return f"{length.days} days" if length >= timedelta(days=1) else f"{length // timedelta(hours=1)} hours"
