@@ -14,7 +14,7 @@
 Parts are usable alone, with a temporary home and free ports; no Airflow is involved then::
 
     home = Home(tmp_path / "home").prepare(ports=free_ports())
-    postgres = Postgres(home)
+    postgres = Postgres(home, durable=False)
     postgres.start()                      # three databases: airflow, ledger, iceberg; about a second
     spark = SparkServer(home)
     spark.start()                         # returns when it listens; about ten seconds

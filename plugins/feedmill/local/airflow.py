@@ -112,9 +112,7 @@ class Airflow:
                 stderr=subprocess.STDOUT,
             )
         if ended.returncode:
-            raise StackError(
-                f"Airflow's set-up failed; the end of its log:\n{self.home.log_tail('airflow-setup')}"
-            )
+            raise StackError(f"Airflow's set-up failed; the end of its log:\n{self.home.log_tail('airflow-setup')}")
         write_private(done, state)
 
     def launch(self, *names: str) -> None:
@@ -129,9 +127,7 @@ class Airflow:
         """Wait until every process is healthy. Raises StackError with the end of a log when one is not."""
         wait_until(lambda: bool(self.died()) or not self.unhealthy(), seconds, every=0.5)
         for name in self.died() or self.unhealthy():
-            raise StackError(
-                f"Airflow's {name} did not start; the end of its log:\n{self.home.log_tail(name)}"
-            )
+            raise StackError(f"Airflow's {name} did not start; the end of its log:\n{self.home.log_tail(name)}")
 
     def died(self) -> list[str]:
         """Names of processes that were started and are gone."""
@@ -145,11 +141,7 @@ class Airflow:
             entry = report.get(key) or {}
             beat = entry.get(f"latest_{key}_heartbeat")
             started = self.components[name].started()
-            fresh = (
-                beat is not None
-                and started is not None
-                and datetime.fromisoformat(beat).timestamp() > started
-            )
+            fresh = beat is not None and started is not None and datetime.fromisoformat(beat).timestamp() > started
             if self.components[name].pid() is None or entry.get("status") != "healthy" or not fresh:
                 names.append(name)
         return names

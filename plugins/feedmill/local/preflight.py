@@ -97,9 +97,7 @@ def java() -> Path:
 def java_version(binary: Path) -> int | None:
     """The major version of a Java, by running it; None if it does not run."""
     try:
-        answer = subprocess.run(
-            [str(binary), "-version"], capture_output=True, text=True, timeout=20, check=True
-        )
+        answer = subprocess.run([str(binary), "-version"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r'version "(\d+)', answer.stderr + answer.stdout)

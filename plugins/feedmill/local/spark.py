@@ -143,9 +143,7 @@ class SparkServer:
 
     def environment(self) -> dict[str, str]:
         """The server's environment: Python workers import the project, and run on this Python."""
-        inherited = {
-            k: v for k, v in self.home.process_env().items() if k not in ("SPARK_CONF_DIR", "SPARK_REMOTE")
-        }
+        inherited = {k: v for k, v in self.home.process_env().items() if k not in ("SPARK_CONF_DIR", "SPARK_REMOTE")}
         return {
             **inherited,
             # Without it, the wrong python3 on PATH can be picked up.
@@ -163,11 +161,7 @@ class SparkServer:
             "spark.app.name": "feedmill",
             "spark.jars.packages": ",".join(PACKAGES),
             "spark.jars.ivy": str(_jar_cache()),
-            **(
-                {"spark.jars.repositories": mirror}
-                if (mirror := os.environ.get("FEEDMILL_MAVEN_MIRROR"))
-                else {}
-            ),
+            **({"spark.jars.repositories": mirror} if (mirror := os.environ.get("FEEDMILL_MAVEN_MIRROR")) else {}),
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.connect.grpc.binding.port": str(self.port),
             "spark.connect.authenticate.token": env["FEEDMILL_SPARK_TOKEN"],

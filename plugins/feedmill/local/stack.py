@@ -144,9 +144,7 @@ def _ports_may_change(home: Home, known: dict[str, str]) -> None:
         variable = port_variable(component)
         wanted, old = os.environ.get(variable), known.get(variable)
         if wanted and old and wanted != old and Component(home, name).pid() is not None:
-            raise StackError(
-                f"{component} runs on port {old} and {variable} asks for {wanted}: make down first."
-            )
+            raise StackError(f"{component} runs on port {old} and {variable} asks for {wanted}: make down first.")
 
 
 def _free_ports(home: Home) -> None:

@@ -47,6 +47,7 @@ def supervise(server: SparkServer) -> None:
                 begun = time.monotonic()
                 restarts += 1
             else:
+                log.warning("adopted the server, pid %d", server.component.pid())
                 begun = time.monotonic()
             while server.component.pid() is not None:
                 time.sleep(0.5)
