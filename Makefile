@@ -62,7 +62,7 @@ lock: .venv/.bootstrap ## renew requirements.lock from the requirements files
 docs: .venv/.installed ## generate docs/tables
 	$(BIN)/feedmill docs
 
-clean: down ## delete .venv, the local stack's data and every cache
+clean: ## delete .venv, the local stack's data and every cache
 	if [ -x $(BIN)/python ]; then $(STACK) clean; fi
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
