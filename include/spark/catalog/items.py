@@ -3,16 +3,15 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-NEWEST = Window.partitionBy("day", "item_id").orderBy(
-    F.desc("arrival_hour"), F.desc("received_at"), F.desc("source_file"), F.desc("line")
-)
-
 
 def transform(item_records: DataFrame) -> DataFrame:
     """One row per item and day: its newest record, with category weights that sum to 1."""
+    newest = Window.partitionBy("day", "item_id").orderBy(
+        F.desc("arrival_hour"), F.desc("received_at"), F.desc("source_file"), F.desc("line")
+    )
     return (
         item_records.where(F.col("reason").isNull())
-        .withColumn("place", F.row_number().over(NEWEST))
+        .withColumn("place", F.row_number().over(newest))
         .where(F.col("place") == 1)
         .withColumn("categories", _normalised(_merged(F.col("categories"))))
         .select(

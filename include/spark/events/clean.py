@@ -5,8 +5,6 @@ from pyspark.sql import functions as F
 
 from include.events import UNKNOWN
 
-FIRST_ARRIVAL = Window.partitionBy("hour", "event_id").orderBy("received_at", "source_file", "line")
-
 
 def transform(landed: DataFrame) -> DataFrame:
     """One row per event id within its hour: the record that arrived first.
@@ -14,8 +12,9 @@ def transform(landed: DataFrame) -> DataFrame:
     Of where the record stood only its arrival hour is kept: the file and line of a duplicate that turns out
     to be older would change rows that say the same, and wake every reader.
     """
+    first_arrival = Window.partitionBy("hour", "event_id").orderBy("received_at", "source_file", "line")
     return (
-        landed.withColumn("place", F.row_number().over(FIRST_ARRIVAL))
+        landed.withColumn("place", F.row_number().over(first_arrival))
         .where(F.col("place") == 1)
         .select(
             "hour",

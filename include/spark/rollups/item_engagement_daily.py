@@ -10,9 +10,7 @@ def transform(item_engagement_hourly: DataFrame) -> DataFrame:
     Merged from the hours, never recounted.
     """
     return (
-        item_engagement_hourly.groupBy(
-            "day", "item_id", "surface", "model_id", "variant", "device_class", "country"
-        )
+        item_engagement_hourly.groupBy("day", "item_id", "surface", "model_id", "variant", "device_class", "country")
         .agg(
             F.sum("impressions").alias("impressions"),
             F.sum("clicks").alias("clicks"),

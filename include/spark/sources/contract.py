@@ -4,7 +4,7 @@ A field is a value and, where the record holds something that is not one, a reas
 value. Nothing here fails on any input: an ANSI cast would end the job for one bad row, so each is a try_cast.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
@@ -52,75 +52,89 @@ class Field:
     reason: Column
 
 
-def parsed_json(text: Column) -> Column:
-    """The JSON object in ``text`` as VARIANT; null where it is not one JSON object and nothing else.
+def with_record(rows: DataFrame) -> DataFrame:
+    """Text rows with ``record``, the JSON object of the line, and a reason where the line holds none.
 
     try_parse_json stops after the first value: on Spark 4.1.3 it reads '{"a":1} garbage' as {"a":1}. So the
-    text is parsed as the first element of a list whose second is the text's own hash, which garbage lacks.
+    line is parsed as the first element of a list whose second is the line's own hash, which garbage lacks.
     """
-    seal = F.xxhash64(text).cast("string")
-    sealed = F.try_parse_json(F.concat(F.lit("["), text, F.lit(","), seal, F.lit("]")))
-    entry = F.variant_get(sealed, "$[0]", "variant")
-    whole = (F.variant_get(sealed, "$[1]", "variant").cast("string") == seal) & _kind(entry).startswith(
-        "OBJECT"
+    seal = F.xxhash64("raw").cast("string")
+    sealed = rows.withColumn("seal", seal).withColumn(
+        "sealed", F.try_parse_json(F.concat(F.lit("["), F.col("raw"), F.lit(","), F.col("seal"), F.lit("]")))
     )
-    return F.when(whole, entry)
+    entry = F.variant_get("sealed", "$[0]", "variant")
+    is_whole = F.variant_get("sealed", "$[1]", "variant").cast("string") == F.col("seal")
+    record = F.when(is_whole & F.schema_of_variant(entry).startswith("OBJECT"), entry)
+    not_json = F.when(F.col("record").isNull(), F.lit("raw: not one JSON object with each field once"))
+    return sealed.withColumn("record", record).withColumn("reason", first([F.col("reason"), not_json]))
 
 
-def _entry(name: str) -> Column:
-    return F.variant_get(F.col("record"), f"$.{name}", "variant")
+def _with_entries(rows: DataFrame, names: Sequence[str]) -> DataFrame:
+    """One VARIANT per field, then its kind and its text: in steps, for Spark computes a step's columns once.
+
+    A kind is the type's name: STRING, BIGINT, DECIMAL(p,s), DOUBLE, ARRAY<…>, OBJECT<…>, VOID for JSON null.
+    """
+    place = [name for name in PLACE if name in rows.columns]
+    entries = rows.select(*place, *(F.variant_get("record", f"$.{name}", "variant").alias(name) for name in names))
+    return entries.select(
+        *place,
+        *names,
+        *(F.schema_of_variant(name).alias(f"kind_of_{name}") for name in names),
+        *(F.col(name).cast("string").alias(f"text_of_{name}") for name in names),
+    )
 
 
-def _kind(value: Column) -> Column:
-    """A VARIANT value's type by name: STRING, BIGINT, DECIMAL(p,s), DOUBLE, OBJECT<…>; VOID for JSON null."""
-    return F.schema_of_variant(value)
+def _kind(name: str) -> Column:
+    return F.col(f"kind_of_{name}")
+
+
+def _text(name: str) -> Column:
+    return F.col(f"text_of_{name}")
 
 
 def _wrong(name: str, value: Column, expected: str) -> Column:
-    return F.concat(F.lit(f"{name}: "), shown(value), F.lit(f" is not {expected}"))
+    return F.concat(F.lit(f"{name}: "), F.coalesce(shown(value), F.lit("null")), F.lit(f" is not {expected}"))
 
 
-def _is_text(value: Column) -> Column:
+def _is_text(kind: Column) -> Column:
     """Strings, and whole numbers, since many logs number their users and items."""
-    return _kind(value).rlike(r"^(STRING|BIGINT|DECIMAL\(\d+,0\))$")
+    return kind.isin("STRING", "BIGINT") | kind.rlike(r"^DECIMAL\(\d+,0\)$")
 
 
 def text(name: str) -> Field:
     """A string; a blank one is null."""
-    value = _entry(name)
-    written = value.cast("string")
+    written, is_text = _text(name), _is_text(_kind(name))
     return Field(
-        F.when(_is_text(value) & (F.trim(written) != ""), written),
-        F.when(~_is_text(value) & written.isNotNull(), _wrong(name, value, "a string")),
+        F.when(is_text & (F.trim(written) != ""), written),
+        F.when(written.isNotNull() & ~is_text, _wrong(name, written, "a string")),
     )
 
 
 def whole(name: str, sql_type: str = "bigint") -> Field:
     """A whole number, also one written as a string or as 12.0."""
-    written = _entry(name).cast("string")
+    written = _text(name)
     number = written.try_cast("decimal(38,18)")
-    value = F.when(number == F.floor(number), number.try_cast(sql_type))
+    is_whole = F.coalesce(number == F.floor(number), F.lit(False))
+    value = F.when(is_whole, number.try_cast(sql_type))
     bits = 32 if sql_type == "int" else 64
     return Field(
         value,
-        F.when(number.isNull() | (number != F.floor(number)), _wrong(name, written, "a whole number")).when(
-            value.isNull(), _wrong(name, written, f"a number of {bits} bits")
+        F.when(written.isNotNull() & ~is_whole, _wrong(name, written, "a whole number")).when(
+            written.isNotNull() & value.isNull(), _wrong(name, written, f"a number of {bits} bits")
         ),
     )
 
 
 def instant(name: str) -> Field:
     """A time: ISO 8601 with a zone, or epoch milliseconds as a number, or a Parquet timestamp with a zone."""
-    value = _entry(name)
-    kind = _kind(value)
-    written = value.cast("string")
+    written, kind = _text(name), _kind(name)
     milliseconds = written.try_cast("decimal(38,18)")
-    readable = F.abs(milliseconds) <= LAST_EPOCH_MILLISECOND
+    is_epoch = (F.abs(milliseconds) <= LAST_EPOCH_MILLISECOND) & (milliseconds == F.floor(milliseconds))
     moment = (
         F.when(kind == "STRING", iso_time(written))
-        .when(kind == "TIMESTAMP", F.try_variant_get(value, "$", "timestamp"))
+        .when(kind == "TIMESTAMP", F.try_variant_get(name, "$", "timestamp"))
         .when(
-            kind.rlike("^(BIGINT|DECIMAL|DOUBLE|FLOAT)") & readable & (milliseconds == F.floor(milliseconds)),
+            kind.rlike("^(BIGINT|DECIMAL|DOUBLE|FLOAT)") & is_epoch,
             F.timestamp_millis(milliseconds.try_cast("bigint")),
         )
     )
@@ -136,70 +150,57 @@ def instant(name: str) -> Field:
 def iso_time(written: Column) -> Column:
     """The time in an ISO 8601 text with a zone; null where it is not one."""
     # Spark reads no time without seconds when a zone follows ('2026-05-01T13:00Z'): write them.
-    seconds = F.when(F.regexp_extract(written, ISO_TIME, 3) == "", F.lit(":00")).otherwise(
-        F.regexp_extract(written, ISO_TIME, 3)
-    )
-    normal = F.concat(
-        F.regexp_extract(written, ISO_TIME, 1),
-        F.lit("T"),
-        F.regexp_extract(written, ISO_TIME, 2),
-        seconds,
-        F.regexp_extract(written, ISO_TIME, 4),
-        F.regexp_extract(written, ISO_TIME, 5),
-    )
-    return F.when(written.rlike(ISO_TIME), normal.try_cast("timestamp"))
+    with_seconds = F.regexp_replace(written, r"^(.{16})(\s*[Z+-])", "$1:00$2")
+    return F.when(written.rlike(ISO_TIME), with_seconds.try_cast("timestamp"))
 
 
 def event_types() -> Field:
     """``event_types``, a list, or else ``event_type``, one string; each type once, in the log's order."""
-    many, one = _entry("event_types"), _entry("event_type")
-    has_many = many.cast("string").isNotNull()
-    is_list = _kind(many).startswith("ARRAY")
+    has_list = _text("event_types").isNotNull()
+    is_list = _kind("event_types").startswith("ARRAY")
     single = text("event_type")
     return Field(
-        F.when(is_list, F.array_distinct(F.try_variant_get(many, "$", "array<string>"))).when(
-            ~has_many | many.isNull(), F.when(single.value.isNotNull(), F.array(single.value))
+        F.when(has_list, F.array_distinct(F.try_variant_get("event_types", "$", "array<string>"))).when(
+            single.value.isNotNull(), F.array(single.value)
         ),
-        F.when(has_many & ~is_list, _wrong("event_types", many, "a list of strings")).when(
-            ~has_many & one.isNotNull(), single.reason
+        F.when(has_list & ~is_list, _wrong("event_types", _text("event_types"), "a list of strings")).when(
+            ~has_list, single.reason
         ),
     )
 
 
 def categories() -> Field:
     """A list of category names, or of objects with ``category`` and a ``weight`` above 0 (missing: 1)."""
-    value = _entry("categories")
-    entries = F.try_variant_get(value, "$", "array<variant>")
-
-    def read(entry: Column) -> Column:
-        name = F.variant_get(entry, "$.category", "variant")
-        weight = F.variant_get(entry, "$.weight", "variant").cast("string")
-        return F.struct(
-            F.when(_is_text(entry), entry.cast("string"))
-            .when(_is_text(name), name.cast("string"))
-            .alias("category"),
-            F.when(weight.isNull(), F.lit(1.0)).otherwise(weight.try_cast("double")).alias("weight"),
-        )
-
-    def is_wrong(entry: Column) -> Column:
-        name, weight = read(entry)["category"], read(entry)["weight"]
-        right = (F.trim(name) != "") & (weight > 0) & (weight < float("inf")) & ~F.isnan(weight)
-        return ~F.coalesce(right, F.lit(False))
-
-    wrong = F.get(F.filter(entries, is_wrong), 0)
-    expected = "a category: a name, or an object with a category and a weight above 0"
+    entries = F.try_variant_get("categories", "$", "array<variant>")
+    wrong = F.filter(entries, lambda entry: ~_is_category(entry))
     return Field(
-        F.transform(entries, read),
+        F.transform(entries, _category),
         F.when(
-            value.cast("string").isNotNull() & ~_kind(value).startswith("ARRAY"),
-            _wrong("categories", value, "a list"),
+            _text("categories").isNotNull() & ~_kind("categories").startswith("ARRAY"),
+            _wrong("categories", _text("categories"), "a list"),
         ).when(
-            F.exists(entries, is_wrong),
-            F.concat(
-                F.lit("categories: "), F.coalesce(shown(wrong), F.lit("null")), F.lit(f" is not {expected}")
-            ),
+            F.size(wrong) > 0,
+            _wrong("categories", F.get(wrong, 0), "a name, or an object with a category and a weight above 0"),
         ),
     )
+
+
+def _category(entry: Column) -> Column:
+    name = F.variant_get(entry, "$.category", "variant")
+    weight = F.variant_get(entry, "$.weight", "variant").cast("string")
+    return F.struct(
+        F.when(_is_text(F.schema_of_variant(entry)), entry.cast("string"))
+        .when(_is_text(F.schema_of_variant(name)), name.cast("string"))
+        .alias("category"),
+        F.when(weight.isNull(), F.lit(1.0)).otherwise(weight.try_cast("double")).alias("weight"),
+    )
+
+
+def _is_category(entry: Column) -> Column:
+    read = _category(entry)
+    name, weight = read["category"], read["weight"]
+    # Spark orders NaN above every number, infinity included.
+    return F.coalesce((F.trim(name) != "") & (weight > 0) & (weight < float("inf")), F.lit(False))
 
 
 def read_events(rows: DataFrame, source: Source) -> DataFrame:
@@ -210,7 +211,7 @@ def read_events(rows: DataFrame, source: Source) -> DataFrame:
     fields["position"] = whole("position", "int")
     fields["duration_ms"] = whole("duration_ms")
     fields["revenue_micros"] = whole("revenue_micros")
-    return checked(_with_fields(rows, fields), source)
+    return checked(_with_fields(_with_entries(rows, EVENT_FIELDS), fields), source)
 
 
 def read_items(rows: DataFrame, source: Source) -> DataFrame:
@@ -222,7 +223,7 @@ def read_items(rows: DataFrame, source: Source) -> DataFrame:
         "duration_ms": whole("duration_ms"),
         "published_at": instant("published_at"),
     }
-    return checked(_with_fields(rows, fields), source)
+    return checked(_with_fields(_with_entries(rows, tuple(fields)), fields), source)
 
 
 def _with_fields(rows: DataFrame, fields: Mapping[str, Field]) -> DataFrame:
@@ -230,20 +231,4 @@ def _with_fields(rows: DataFrame, fields: Mapping[str, Field]) -> DataFrame:
         *(name for name in PLACE if name != "reason"),
         first([F.col("reason"), *(field.reason for field in fields.values())]).alias("reason"),
         *(field.value.alias(name) for name, field in fields.items()),
-    )
-
-
-def with_record(rows: DataFrame) -> DataFrame:
-    """Text rows with ``record``, the JSON object of the line, and a reason where the line holds none."""
-    return rows.withColumn("record", parsed_json(F.col("raw"))).withColumn(
-        "reason",
-        first(
-            [
-                F.col("reason"),
-                F.when(
-                    F.col("record").isNull(),
-                    F.lit("raw: not one JSON object with each field once"),
-                ),
-            ]
-        ),
     )

@@ -16,14 +16,10 @@ from feedmill.timeline import HOUR
 from include.spark.sources.contract import read_events, with_record
 from include.spark.sources.rules import with_text
 
-SOURCE = Source(
-    "events_jsonl", kind="events", suffixes=(".jsonl", ".json", ".jsonl.gz", ".json.gz"), layout="lines"
-)
+SOURCE = Source("events_jsonl", kind="events", suffixes=(".jsonl", ".json", ".jsonl.gz", ".json.gz"), layout="lines")
 
 _EVENT_TIME = re.compile(rb'("event_time"\s*:\s*)("[^"\\]*"|-?\d+(?:\.0+)?)')
-_ISO_TIME = re.compile(
-    r"(\d{4}-\d{2}-\d{2})([T ])(\d{2}:\d{2}(?::\d{2})?)(\.\d+)?(\s*(?:Z|[+-]\d{2}:?\d{2}))"
-)
+_ISO_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})([T ])(\d{2}:\d{2}(?::\d{2})?)(\.\d+)?(\s*(?:Z|[+-]\d{2}:?\d{2}))")
 
 
 def read(rows: DataFrame) -> DataFrame:

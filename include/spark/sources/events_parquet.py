@@ -43,9 +43,9 @@ def _as_variant(name: str, kind: DataType) -> Column:
     would fail the job.
     """
     element = kind.elementType if isinstance(kind, ArrayType) else kind
-    return (
-        F.col(name) if isinstance(element, AtomicType) else F.struct(F.to_json(F.struct(name)).alias("value"))
-    )
+    if isinstance(element, AtomicType):
+        return F.col(name)
+    return F.when(F.col(name).isNotNull(), F.struct(F.to_json(F.struct(name)).alias("value")))
 
 
 def _not_utf8(name: str) -> Column:

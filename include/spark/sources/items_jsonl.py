@@ -6,9 +6,7 @@ from feedmill.spec import Source
 from include.spark.sources.contract import read_items, with_record
 from include.spark.sources.rules import with_text
 
-SOURCE = Source(
-    "items_jsonl", kind="items", suffixes=(".jsonl", ".json", ".jsonl.gz", ".json.gz"), layout="lines"
-)
+SOURCE = Source("items_jsonl", kind="items", suffixes=(".jsonl", ".json", ".jsonl.gz", ".json.gz"), layout="lines")
 
 
 def read(rows: DataFrame) -> DataFrame:

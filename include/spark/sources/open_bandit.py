@@ -85,16 +85,11 @@ def _unless(right: Column, name: str, value: Column, expected: str) -> Column:
 
 def _unreadable_name() -> Column:
     known = F.col("campaign").isin(*ITEMS)
-    return _unless(
-        known, "file name", F.col("file_name"), f"<policy>-<campaign>.csv with one of {', '.join(ITEMS)}"
-    )
+    return _unless(known, "file name", F.col("file_name"), f"<policy>-<campaign>.csv with one of {', '.join(ITEMS)}")
 
 
 def _wrong_count() -> Column:
-    expected = (
-        F.element_at(F.create_map(*(F.lit(v) for pair in ITEMS.items() for v in pair)), F.col("campaign"))
-        + 10
-    )
+    expected = F.element_at(F.create_map(*(F.lit(v) for pair in ITEMS.items() for v in pair)), F.col("campaign")) + 10
     return F.when(
         F.size("columns") != expected,
         F.concat(
