@@ -97,9 +97,7 @@ def judge(
         ValueError: the frame has no partition column, so that no row can be assigned.
     """
     if partition_column not in frame.columns:
-        raise ValueError(
-            f"the rows have no partition column {partition_column}; they have {', '.join(frame.columns)}"
-        )
+        raise ValueError(f"the rows have no partition column {partition_column}; they have {', '.join(frame.columns)}")
     import pandas as pd
 
     with _quiet():
@@ -133,7 +131,8 @@ def frame_from_arrow(table: pa.Table) -> pd.DataFrame:
         if pa.types.is_decimal(kind) and kind.precision <= 15:
             # Exact as a float up to 15 digits, and compared with a suite's floats as Spark does:
             # Decimal("0.10") is below the float 0.1.
-            return column.cast(pa.float64()).to_pandas()
+            # By way of text: Arrow's direct cast makes 5.10 the float next to 5.1.
+            return column.cast(pa.string()).cast(pa.float64()).to_pandas()
         if pa.types.is_nested(kind):
             return pd.Series([_hashable(value) for value in column.to_pylist()], dtype=object)
         return column.to_pandas()
@@ -204,9 +203,7 @@ class _PandasRows(_Rows):
         if any(isinstance(dtype, pd.ArrowDtype) for dtype in frame.dtypes):
             frame = frame_from_arrow(pa.Table.from_pandas(frame, preserve_index=False))
         # GX compares naive times value by value in Python, aware ones at once.
-        naive = {
-            name: frame[name].dt.tz_localize(UTC) for name in frame.columns if _is_naive(frame[name].dtype)
-        }
+        naive = {name: frame[name].dt.tz_localize(UTC) for name in frame.columns if _is_naive(frame[name].dtype)}
         frame = frame.assign(**naive) if naive else frame
         # Dates and timestamps both become UTC moments; a date is its midnight.
         keys = pd.to_datetime(frame[column], utc=True).reset_index(drop=True)
@@ -240,20 +237,14 @@ class _SparkRows(_Rows):
         self._kind = frame.schema[column].dataType.typeName()
         self.columns = list(frame.columns)
         self._frame = self._only(partitions)
-        counted = (
-            self._frame.groupBy(_quoted(column)).agg(sf.count(sf.lit(1)).alias("rows")).toArrow().to_pylist()
-        )
+        counted = self._frame.groupBy(_quoted(column)).agg(sf.count(sf.lit(1)).alias("rows")).toArrow().to_pylist()
         found = {_moment(row[column]): int(row["rows"]) for row in counted}
         self.counts = {p: found.get(p, 0) for p in partitions}
         self._gx = _Gx.spark()
 
     def holds(self, expectations: Sequence[Expectation]) -> set[str]:
         frame = _normalized(self._frame)
-        held = {
-            e.id
-            for e in expectations
-            if e.type in _UNIQUE and not _shared(frame, e).limit(1).toArrow().num_rows
-        }
+        held = {e.id for e in expectations if e.type in _UNIQUE and not _shared(frame, e).limit(1).toArrow().num_rows}
         return held | self._gx.holds(frame, [e for e in expectations if e.type not in _UNIQUE])
 
     def each(self, expectations: Sequence[Expectation]) -> Iterator[tuple[datetime, list[Finding]]]:
@@ -315,24 +306,21 @@ class _Gx:
     def holds(self, frame: Any, expectations: Sequence[Expectation]) -> set[str]:
         """Ids of those that all rows meet."""
         results = self._validate(frame, expectations, {"result_format": "BOOLEAN_ONLY"})
-        return {
-            name for name, result in results.items() if not isinstance(result, Exception) and result.success
-        }
+        return {name for name, result in results.items() if not isinstance(result, Exception) and result.success}
 
     def finding(self, frame: pd.DataFrame, expectation: Expectation) -> Finding | None:
         """What is wrong with one expectation on the shape of a frame."""
         found = self.findings(frame, [expectation], None)
         return found[0] if found else None
 
-    def findings(
-        self, frame: Any, expectations: Sequence[Expectation], partition_column: str | None
-    ) -> list[Finding]:
+    def findings(self, frame: Any, expectations: Sequence[Expectation], partition_column: str | None) -> list[Finding]:
         """What these rows, all of one partition, do not meet."""
         import pandas as pd
 
         wanted: dict[str, Any] = {"result_format": "SUMMARY", "partial_unexpected_count": SAMPLES}
         if not isinstance(frame, pd.DataFrame):
-            wanted["unexpected_index_column_names"] = _scalar_columns(frame)
+            read = [column for expectation in expectations for column in expectation.columns]
+            wanted["unexpected_index_column_names"] = list(dict.fromkeys([*read, *_scalar_columns(frame)]))
         results = self._validate(frame, expectations, wanted)
         found = []
         for expectation in expectations:
@@ -356,16 +344,12 @@ class _Gx:
         for expectation in expectations:
             try:
                 kwargs, meta = _arguments(expectation, kinds), {"feedmill": expectation.id}
-                asked.append(
-                    ExpectationConfiguration(type=expectation.type, kwargs=kwargs, meta=meta).to_domain_obj()
-                )
+                asked.append(ExpectationConfiguration(type=expectation.type, kwargs=kwargs, meta=meta).to_domain_obj())
             except ValueError as error:  # a bound that is no time on a column of times, for example
                 results[expectation.id] = error
         if asked:
             suite = ExpectationSuite(name="suite", expectations=asked)
-            validated = self._batches.get_batch({"dataframe": frame}).validate(
-                suite, result_format=result_format
-            )
+            validated = self._batches.get_batch({"dataframe": frame}).validate(suite, result_format=result_format)
             results.update({r.expectation_config.meta["feedmill"]: r for r in validated.results})
         return results
 
@@ -381,9 +365,7 @@ def _finding(expectation: Expectation, result: Any, frame: Any, partition_column
             observed = _json(details.get("partial_unexpected_list")) or None
         message = words.complain(expectation, None, observed)
         return _found(expectation, message, observed, None, ())
-    samples = _samples(
-        details.get("partial_unexpected_index_list") or [], frame, expectation, partition_column
-    )
+    samples = _samples(details.get("partial_unexpected_index_list") or [], frame, expectation, partition_column)
     return _failing_rows(expectation, int(count), samples)
 
 
@@ -630,12 +612,16 @@ def _quoted(name: str) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Great Expectations' own logging and deprecation warnings out of a task's log."""
-    logger = logging.getLogger("great_expectations")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    import great_expectations  # noqa: F401  first, since importing it sets the levels of its loggers
+
+    logger, null = logging.getLogger("great_expectations"), logging.NullHandler()
+    propagate = logger.propagate
+    logger.addHandler(null)
+    logger.propagate = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logger.propagate = propagate
+        logger.removeHandler(null)

@@ -143,10 +143,10 @@ def _name(name: str) -> str:
     return name if plain else '"' + name.replace('"', '""') + '"'
 
 
-_RESERVED = frozenset(
-    "alter and as between by case cast constraint create cross cube current_date current_time delete describe distinct "
-    "drop else end escape except execute exists extract false for from full group grouping having in inner insert "
-    "intersect into is join left like listagg localtime localtimestamp natural normalize not null on or order outer "
-    "prepare recursive right rollup select skip table then trim true uescape union unnest using values when where "
-    "with".split()
-)
+_WORDS = """
+    alter and as between by case cast constraint create cross cube current_date current_time delete describe distinct
+    drop else end escape except execute exists extract false for from full group grouping having in inner insert
+    intersect into is join left like listagg localtime localtimestamp natural normalize not null on or order outer
+    prepare recursive right rollup select skip table then trim true uescape union unnest using values when where with
+"""
+_RESERVED = frozenset(_WORDS.split())

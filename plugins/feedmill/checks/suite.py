@@ -67,9 +67,7 @@ KINDS: Mapping[str, Kind] = {
     "expect_column_values_to_not_match_regex": _rows("column", "regex"),
     "expect_column_value_lengths_to_be_between": _rows("column", optional=_STRICT),
     "expect_column_value_lengths_to_equal": _rows("column", "value"),
-    "expect_column_pair_values_a_to_be_greater_than_b": _rows(
-        "column_A", "column_B", optional=frozenset({"or_equal"})
-    ),
+    "expect_column_pair_values_a_to_be_greater_than_b": _rows("column_A", "column_B", optional=frozenset({"or_equal"})),
     "expect_column_pair_values_to_be_equal": _rows("column_A", "column_B"),
     "expect_compound_columns_to_be_unique": _rows("column_list"),
     "expect_select_column_values_to_be_unique_within_record": _rows("column_list"),
@@ -201,9 +199,7 @@ def _expectation(item: object, where: str) -> Expectation:
         raise SuiteError(f"{where}: unknown field {unknown[0]!r}; it has type, kwargs, severity and meta")
     type_ = item.get("type")
     if not isinstance(type_, str) or type_ not in KINDS:
-        raise SuiteError(
-            f"{where}.type: unknown expectation type {type_!r}; known are {', '.join(sorted(KINDS))}"
-        )
+        raise SuiteError(f"{where}.type: unknown expectation type {type_!r}; known are {', '.join(sorted(KINDS))}")
     severity = item.get("severity")
     if severity not in SEVERITIES:
         raise SuiteError(f"{where}.severity: {severity!r} is not one of {', '.join(SEVERITIES)}")

@@ -44,9 +44,7 @@ def complain(expectation: Expectation, unexpected: int | None, observed: Any) ->
             text = f"{rows} {'shares its' if unexpected == 1 else 'share their'} {column} with another row"
         case "expect_compound_columns_to_be_unique":
             text = f"{rows} {are} not unique in {_list(expectation.columns)}"
-        case "expect_column_values_to_be_between" if (
-            kwargs.get("min_value") == 0 and kwargs.get("max_value") is None
-        ):
+        case "expect_column_values_to_be_between" if kwargs.get("min_value") == 0 and kwargs.get("max_value") is None:
             word = "zero or negative" if kwargs.get("strict_min") else "negative"
             text = f"{rows} {have} a {word} {column}"
         case "expect_column_values_to_be_between":

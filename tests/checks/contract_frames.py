@@ -110,9 +110,7 @@ CONTRACT: list[dict[str, Any]] = [
     expectation("expect_compound_columns_to_be_unique", column_list=["position", "line"]),
     expectation("expect_compound_columns_to_be_unique", column_list=["hour", "event_id"]),
     expectation("expect_column_values_to_be_between", column="duration_ms", min_value=0),
-    expectation(
-        "expect_column_values_to_be_between", column="position", max_value=5, strict_max=True, mostly=0.6
-    ),
+    expectation("expect_column_values_to_be_between", column="position", max_value=5, strict_max=True, mostly=0.6),
     expectation("expect_column_values_to_be_between", column="rate", min_value=0, max_value=1),
     expectation("expect_column_values_to_be_between", column="price", min_value=0.1, max_value=99),
     expectation(
@@ -126,21 +124,15 @@ CONTRACT: list[dict[str, Any]] = [
     expectation("expect_column_values_to_be_in_set", column="day", value_set=["2026-05-01"]),
     expectation("expect_column_values_to_be_in_set", column="position", value_set=[0, 1, 2, 3, 4, 5]),
     expectation("expect_column_values_to_not_be_in_set", column="surface", value_set=["feeed"]),
-    expectation(
-        "expect_column_values_to_not_be_in_set", column="event_time", value_set=["2026-05-01T12:03:00Z"]
-    ),
+    expectation("expect_column_values_to_not_be_in_set", column="event_time", value_set=["2026-05-01T12:03:00Z"]),
     expectation("expect_column_values_to_match_regex", column="event_id", regex="^[0-9]+-[0-9]+$"),
     expectation("expect_column_values_to_not_match_regex", column="surface", regex="e{3}"),
     expectation("expect_column_value_lengths_to_be_between", column="surface", min_value=1, max_value=6),
     expectation("expect_column_value_lengths_to_equal", column="event_id", value=4),
-    expectation(
-        "expect_column_pair_values_a_to_be_greater_than_b", column_A="rate", column_B="low", or_equal=True
-    ),
+    expectation("expect_column_pair_values_a_to_be_greater_than_b", column_A="rate", column_B="low", or_equal=True),
     expectation("expect_column_pair_values_a_to_be_greater_than_b", column_A="event_time", column_B="hour"),
     expectation("expect_column_pair_values_to_be_equal", column_A="position", column_B="line"),
-    expectation(
-        "expect_select_column_values_to_be_unique_within_record", column_list=["position", "duration_ms"]
-    ),
+    expectation("expect_select_column_values_to_be_unique_within_record", column_list=["position", "duration_ms"]),
     expectation("expect_multicolumn_sum_to_equal", column_list=["rate", "low"], sum_total=0.75),
     expectation("expect_column_max_to_be_between", column="duration_ms", max_value=400),
     expectation(
@@ -156,9 +148,7 @@ CONTRACT: list[dict[str, Any]] = [
     expectation("expect_column_unique_value_count_to_be_between", column="surface", max_value=2),
     expectation("expect_column_proportion_of_unique_values_to_be_between", column="event_id", min_value=0.9),
     expectation("expect_column_distinct_values_to_be_in_set", column="surface", value_set=["feed", "search"]),
-    expectation(
-        "expect_column_distinct_values_to_contain_set", column="surface", value_set=["feed", "feeed"]
-    ),
+    expectation("expect_column_distinct_values_to_contain_set", column="surface", value_set=["feed", "feeed"]),
     expectation("expect_column_distinct_values_to_equal_set", column="late", value_set=[True, False]),
     expectation("expect_table_row_count_to_be_between", min_value=1),
     expectation("expect_table_row_count_to_equal", value=6),
