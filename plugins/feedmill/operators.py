@@ -66,7 +66,10 @@ def range_of(table: Table, context: Context) -> Range:
     start, end = context["params"].get("start"), context["params"].get("end")
     try:
         if start is None and end is None:
-            return table.range(context["data_interval_start"], context["data_interval_end"])
+            interval = context["data_interval_start"], context["data_interval_end"]
+            if interval[0] is None or interval[1] is None:
+                raise ValueError("the run has no data interval; give start and end")
+            return table.range(interval[0], interval[1])
         if start is None or end is None:
             raise ValueError(f"give both start and end, or neither; start is {start}, end is {end}")
         return table.range(parse(start), parse(end))

@@ -38,7 +38,7 @@ class Period(Enum):
         floor = self.floor(moment)
         return floor if floor == utc(moment) else floor + self.length
 
-    def name(self, start: datetime) -> str:
+    def name_of(self, start: datetime) -> str:
         """``2026-05-01T13`` for an hour, ``2026-05-01`` for a day."""
         return utc(start).strftime("%Y-%m-%dT%H" if self is Period.HOUR else "%Y-%m-%d")
 
@@ -58,14 +58,14 @@ def days(count: int) -> timedelta:
 
 
 def utc(moment: datetime) -> datetime:
-    """``moment`` in UTC.
+    """``moment`` in UTC, as a plain datetime: Airflow hands out pendulum's, whose differences are not timedeltas.
 
     Raises:
         ValueError: ``moment`` is naive; a time without a zone is a guess.
     """
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone; write {moment.isoformat()}Z for UTC")
-    return moment.astimezone(UTC)
+    return datetime.combine(moment.astimezone(UTC).date(), moment.astimezone(UTC).time(), UTC)
 
 
 def parse(text: str) -> datetime:
@@ -126,8 +126,8 @@ class Range:
 
     def __str__(self) -> str:
         if len(self) == 1:
-            return self.period.name(self.start)
-        return f"{self.period.name(self.start)} to {self.period.name(self.end)}"
+            return self.period.name_of(self.start)
+        return f"{self.period.name_of(self.start)} to {self.period.name_of(self.end)}"
 
 
 def runs(partitions: list[datetime], period: Period) -> list[Range]:

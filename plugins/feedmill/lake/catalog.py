@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
-from pyiceberg.expressions import AlwaysFalse, And, BooleanExpression, GreaterThanOrEqual, LessThan, Or
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import Table as IcebergTable
@@ -159,14 +158,11 @@ class Lake:
         """Which of the table's partitions a data file belongs to."""
         return moment_of(file.partition[0], table.every)
 
-    def within(self, table: Table, spans: Iterable[Range]) -> BooleanExpression:
-        """The row filter of some ranges."""
+    def within(self, table: Table, spans: Iterable[Range]) -> str:
+        """The row filter of some ranges, in PyIceberg's own notation."""
         column = self.ddl(table).partition_column
-        condition: BooleanExpression = AlwaysFalse()
-        for span in spans:
-            low, high = _bound(table, span.start), _bound(table, span.end)
-            condition = Or(condition, And(GreaterThanOrEqual(column, low), LessThan(column, high)))
-        return condition
+        parts = [f"({column} >= '{_bound(s, s.start)}' and {column} < '{_bound(s, s.end)}')" for s in spans]
+        return " or ".join(parts)
 
 
 def moment_of(value: object, period: Period) -> datetime:
@@ -184,5 +180,5 @@ def open_lake(project: Path) -> Lake:
     return Lake(connection.catalog_properties, connection.landing, connection.pages, project)
 
 
-def _bound(table: Table, moment: datetime) -> str:
-    return moment.date().isoformat() if table.every is DAY else moment.isoformat()
+def _bound(span: Range, moment: datetime) -> str:
+    return moment.date().isoformat() if span.period is DAY else moment.isoformat()

@@ -27,19 +27,19 @@ from pyiceberg.types import (
 )
 from sqlglot import exp
 
-_PRIMITIVES: dict[exp.DataType.Type, IcebergType] = {
-    exp.DataType.Type.TEXT: StringType(),
-    exp.DataType.Type.VARCHAR: StringType(),
-    exp.DataType.Type.BIGINT: LongType(),
-    exp.DataType.Type.INT: IntegerType(),
-    exp.DataType.Type.DOUBLE: DoubleType(),
-    exp.DataType.Type.FLOAT: FloatType(),
-    exp.DataType.Type.BOOLEAN: BooleanType(),
-    exp.DataType.Type.DATE: DateType(),
+_PRIMITIVES: dict[exp.DType, IcebergType] = {
+    exp.DType.TEXT: StringType(),
+    exp.DType.VARCHAR: StringType(),
+    exp.DType.BIGINT: LongType(),
+    exp.DType.INT: IntegerType(),
+    exp.DType.DOUBLE: DoubleType(),
+    exp.DType.FLOAT: FloatType(),
+    exp.DType.BOOLEAN: BooleanType(),
+    exp.DType.DATE: DateType(),
     # Spark's TIMESTAMP is an instant; sqlglot's Spark dialect names it so.
-    exp.DataType.Type.TIMESTAMPTZ: TimestamptzType(),
-    exp.DataType.Type.BINARY: BinaryType(),
-    exp.DataType.Type.VARBINARY: BinaryType(),
+    exp.DType.TIMESTAMPTZ: TimestamptzType(),
+    exp.DType.BINARY: BinaryType(),
+    exp.DType.VARBINARY: BinaryType(),
 }
 
 
@@ -148,14 +148,14 @@ def _column(path: Path, node: exp.ColumnDef) -> Column:
 def _type(kind: exp.DataType) -> IcebergType:
     """The Iceberg type; nested ids are placeholders, :func:`_numbered` gives real ones."""
     match kind.this:
-        case exp.DataType.Type.DECIMAL:
+        case exp.DType.DECIMAL:
             precision, scale = (int(node.name) for node in kind.expressions)
             return DecimalType(precision, scale)
-        case exp.DataType.Type.ARRAY:
+        case exp.DType.ARRAY:
             return ListType(-1, _type(kind.expressions[0]), element_required=False)
-        case exp.DataType.Type.MAP:
+        case exp.DType.MAP:
             return MapType(-1, _type(kind.expressions[0]), -1, _type(kind.expressions[1]), value_required=False)
-        case exp.DataType.Type.STRUCT:
+        case exp.DType.STRUCT:
             return StructType(*(NestedField(-1, f.name, _type(f.kind), required=False) for f in kind.expressions))
         case other:
             return _PRIMITIVES[other]

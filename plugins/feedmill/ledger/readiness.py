@@ -29,7 +29,7 @@ class Missing:
     partition: datetime
 
     def __str__(self) -> str:
-        return f"{self.table.name} {self.table.every.name(self.partition)}"
+        return f"{self.table.name} {self.table.every.name_of(self.partition)}"
 
 
 @dataclass(frozen=True)

