@@ -117,8 +117,8 @@ def settled(rows: DataFrame) -> DataFrame:
     """The same rows, computed once each, whatever is filtered and selected afterwards.
 
     Spark pushes ``reason IS NULL`` down to the file and writes each column out in terms of the raw text on
-    the way, so that a line is parsed again for every field: a first version read 300,000 lines in 28 s, or
-    not at all; this one takes 7 s. Spark pushes no filter below a generator, and this one makes a row of it.
+    the way: without this step the plan parses a line in 787 places, and 300,000 lines took more than a minute
+    where they take 14 s with it. Spark pushes no filter below a generator, and this one makes a row of a row.
     """
     return rows.select(F.struct("*").alias("row")).select(F.inline(F.array("row")))
 
