@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from include.spark.sources.rules import FIELDS
@@ -61,8 +61,3 @@ def _records(spark: Any, kind: Any, rows: Sequence[Mapping[str, Any]]) -> DataFr
 def _frame(spark: Any, schema: str, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
     names = spark.createDataFrame([], schema).columns
     return spark.createDataFrame([tuple(row.get(name) for name in names) for row in rows], schema)
-
-
-def utc(row: Row, name: str) -> datetime:
-    """A timestamp of a collected row, which Spark Connect hands over in the client's zone."""
-    return row[name].astimezone(UTC)
