@@ -1,0 +1,99 @@
+"""A small client of Airflow's REST API: what the demo, and whoever scripts a restatement, needs of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from feedmill.spec import Table
+from feedmill.timeline import Range
+
+
+class AirflowApiError(RuntimeError):
+    """Airflow refused a request; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A DAG run."""
+
+    dag_id: str
+    run_id: str
+    state: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has succeeded or failed."""
+        return self.state in ("success", "failed")
+
+
+class AirflowApi:
+    """Airflow's REST API, logged in."""
+
+    def __init__(self, url: str, user: str, password: str):
+        """Log in at ``url``.
+
+        Raises:
+            AirflowApiError: it does not answer, or does not know the user.
+        """
+        self._http = httpx.Client(base_url=url, timeout=60)
+        self._http.headers["Authorization"] = f"Bearer {self._login(user, password)}"
+
+    def _login(self, user: str, password: str) -> str:
+        token = self._call("POST", "/auth/token", {"username": user, "password": password})["access_token"]
+        return str(token)
+
+    def unpause(self, tables: Iterable[Table]) -> None:
+        """Let the schedule run."""
+        for table in tables:
+            self._call("PATCH", f"/api/v2/dags/{table.dag_id}", {"is_paused": False})
+
+    def known_dags(self) -> set[str]:
+        """The ids of the DAGs that Airflow has parsed."""
+        return {dag["dag_id"] for dag in self._call("GET", "/api/v2/dags?limit=1000")["dags"]}
+
+    def restate(self, table: Table, span: Range, run_id: str) -> None:
+        """Trigger the table's DAG for a range: what its trigger form does with start and end."""
+        conf = {"start": span.start.isoformat(), "end": span.end.isoformat()}
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        self._call("POST", f"/api/v2/dags/{table.dag_id}/dagRuns", body)
+
+    def backfill(self, table: Table, span: Range) -> None:
+        """Let Airflow's scheduler make one run for each partition of the range."""
+        body = {
+            "dag_id": table.dag_id,
+            "from_date": span.start.isoformat(),
+            # Airflow takes every interval that starts up to and with to_date.
+            "to_date": (span.end - table.every.length).isoformat(),
+            "reprocess_behavior": "failed",
+            "max_active_runs": 8,
+        }
+        self._call("POST", "/api/v2/backfills", body)
+
+    def runs(self, table: Table) -> list[Run]:
+        """The newest runs of a table's DAG."""
+        found = self._call("GET", f"/api/v2/dags/{table.dag_id}/dagRuns?limit=200&order_by=-run_after")["dag_runs"]
+        return [Run(run["dag_id"], run["dag_run_id"], run["state"]) for run in found]
+
+    def failed_tasks(self) -> list[str]:
+        """``<dag> <run> <task>`` of every failed task instance."""
+        body = {"state": ["failed"]}
+        found = self._call("POST", "/api/v2/dags/~/dagRuns/~/taskInstances/list", body)["task_instances"]
+        return [f"{task['dag_id']} {task['dag_run_id']} {task['task_id']}" for task in found]
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        for attempt in range(5):
+            try:
+                answer = self._http.request(method, path, json=body)
+                break
+            except httpx.TransportError as error:
+                if attempt == 4:
+                    raise AirflowApiError(f"Airflow does not answer at {self._http.base_url}: {error}") from error
+                time.sleep(2)
+        if answer.is_error:
+            raise AirflowApiError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:300]}")
+        return dict(answer.json())

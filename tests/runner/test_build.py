@@ -1,0 +1,186 @@
+"""The runner on real Spark, Iceberg and PostgreSQL: files become published rows, whatever the range."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from feedmill.checks.check import check
+from feedmill.deployment import Deployment
+from feedmill.lake.publish import publish
+from feedmill.landing import LandingError
+from feedmill.ledger import builds
+from feedmill.ledger.facts import load
+from feedmill.ledger.staleness import stale_because
+from feedmill.runner.build import build
+from feedmill.timeline import HOUR, Range
+
+START = datetime(2026, 5, 1, 10, tzinfo=UTC)
+HOURLY = ("events.landed", "events.rejected", "events.clean", "rollups.item_engagement_hourly")
+
+
+def event(number: int, at: datetime, **fields: object) -> dict[str, object]:
+    return {
+        "event_id": f"e{number}",
+        "event_time": at.isoformat(),
+        "event_type": "impression",
+        "item_id": "i1",
+        **fields,
+    }
+
+
+def land(deployment: Deployment, hour: datetime, name: str, rows: list[dict[str, object] | str]) -> Path:
+    folder = Path(deployment.lake.landing.removeprefix("file://")) / "events_jsonl" / HOUR.name_of(hour)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / name).write_text("\n".join(lines) + "\n")
+    return folder / name
+
+
+def make(deployment: Deployment, name: str, start: datetime, end: datetime, owner: str = "test/run") -> str:
+    """Build, check and publish a range; the build's id."""
+    table = deployment.tables[name]
+    built = build(table, table.range(start, end), deployment, owner)
+    check(table, built.build_id, deployment)
+    publish(table, built.build_id, deployment.ledger, deployment.lake)
+    return built.build_id
+
+
+def rows_of(deployment: Deployment, name: str) -> list[tuple[object, ...]]:
+    """What a reader of ``main`` sees, in no particular order made one."""
+    table = deployment.lake.load(deployment.tables[name])
+    rows = table.scan().to_arrow().to_pylist()
+    return sorted(tuple(str(value) for value in row.values()) for row in rows)
+
+
+def test_files_become_checked_published_rows_and_every_row_is_accounted_for(deployment: Deployment) -> None:
+    rows: list[dict[str, object] | str] = [event(n, START + timedelta(minutes=n)) for n in range(30)]
+    rows += [event(3, START + timedelta(minutes=3)), event(99, START, item_id=None), "{not json"]
+    rows += [event(100, START + timedelta(minutes=5), event_type="click")]
+    land(deployment, START, "a.jsonl", rows)
+    for name in HOURLY:
+        make(deployment, name, START, START + timedelta(hours=1))
+    landed, rejected, clean = (rows_of(deployment, name) for name in HOURLY[:3])
+    assert len(landed) + len(rejected) == len(rows)
+    assert len(rejected) == 2
+    assert len(clean) == len(landed) - 1
+    roll_up = deployment.lake.load(deployment.tables[HOURLY[3]]).scan().to_arrow().to_pylist()
+    assert sum(row["impressions"] for row in roll_up) == 30
+    assert sum(row["clicks"] for row in roll_up) == 1
+
+
+def test_hour_by_hour_in_any_order_equals_one_range(deployment: Deployment) -> None:
+    for offset in range(3):
+        hour = START + timedelta(hours=offset)
+        # Hour 2 also brings a late event of hour 0.
+        late = [event(1000, START + timedelta(minutes=7))] if offset == 2 else []
+        land(deployment, hour, "a.jsonl", [*(event(n, hour + timedelta(minutes=n)) for n in range(offset + 1)), *late])
+    end = START + timedelta(hours=3)
+    for name in HOURLY:
+        make(deployment, name, START, end, "test/range")
+    as_range = {name: rows_of(deployment, name) for name in HOURLY}
+    numbers = _numbers(deployment)
+    for offset in (2, 0, 1):
+        hour = START + timedelta(hours=offset)
+        for name in HOURLY:
+            make(deployment, name, hour, hour + timedelta(hours=1), f"test/{offset}")
+    assert {name: rows_of(deployment, name) for name in HOURLY} == as_range
+    assert _numbers(deployment) == numbers, "an identical rebuild must keep its number, so that it wakes nobody"
+
+
+def _numbers(deployment: Deployment) -> dict[tuple[str, datetime], int]:
+    with deployment.ledger.transaction() as session:
+        facts = load(session, deployment.tables)
+    return {(name, p): state.number for name, by in facts.published.items() for p, state in by.items()}
+
+
+def test_an_hour_that_becomes_empty_loses_its_old_rows(deployment: Deployment) -> None:
+    path = land(deployment, START, "a.jsonl", [event(1, START)])
+    end = START + timedelta(hours=1)
+    make(deployment, "events.landed", START, end)
+    assert len(rows_of(deployment, "events.landed")) == 1
+    # The file is taken back, which a person does in the ledger: its registration goes with it.
+    with deployment.ledger.transaction() as session:
+        from feedmill.ledger.models import File
+
+        session.delete(session.get(File, path.as_uri()))
+    path.unlink()
+    make(deployment, "events.landed", START, end)
+    assert rows_of(deployment, "events.landed") == []
+
+
+def test_a_late_file_goes_to_the_open_hour_and_makes_the_hour_it_touches_stale(deployment: Deployment) -> None:
+    end = START + timedelta(hours=1)
+    land(deployment, START, "a.jsonl", [event(1, START)])
+    for name in HOURLY[:3]:
+        make(deployment, name, START, end)
+    clean = deployment.tables["events.clean"]
+    assert _stale(deployment, "events.clean", START) == []
+    # The hour is sealed: this file is registered, but for the hour that is open now.
+    land(deployment, START, "late.jsonl", [event(2, START + timedelta(minutes=1))])
+    make(deployment, "events.landed", START, end, "test/again")
+    assert len(rows_of(deployment, "events.landed")) == 1
+    now = HOUR.floor(datetime.now(UTC))
+    with deployment.ledger.transaction() as session:
+        assert load(session, deployment.tables).files["events"].keys() == {START, now}
+    # A day later its arrival hour has ended and is built.
+    _publish_as_if_ended(deployment, now)
+    assert _stale(deployment, "events.clean", START) == ["events.landed"]
+    make(deployment, "events.clean", START, end, "test/late")
+    assert len(rows_of(deployment, "events.clean")) == 2
+    assert _stale(deployment, "events.clean", START) == []
+    assert clean.name == "events.clean"
+
+
+def _publish_as_if_ended(deployment: Deployment, hour: datetime) -> None:
+    """Move the open hour's files to an hour that has ended, as the clock would."""
+    from sqlalchemy import update
+
+    from feedmill.ledger.models import File
+
+    ended = hour - timedelta(hours=1)
+    with deployment.ledger.transaction() as session:
+        session.execute(update(File).where(File.arrival_hour == hour).values(arrival_hour=ended))
+    make(deployment, "events.landed", ended, hour, "test/ended")
+
+
+def _stale(deployment: Deployment, name: str, partition: datetime) -> list[str]:
+    table = deployment.tables[name]
+    with deployment.ledger.transaction() as session:
+        return [cause.input for cause in stale_because(table, partition, load(session, deployment.tables))]
+
+
+def test_a_file_that_changed_after_it_was_registered_is_an_error_that_names_it(deployment: Deployment) -> None:
+    path = land(deployment, START, "a.jsonl", [event(1, START)])
+    end = START + timedelta(hours=1)
+    make(deployment, "events.landed", START, end)
+    path.write_text(json.dumps(event(2, START)) + "\n")
+    with pytest.raises(LandingError, match=r"a\.jsonl changed after it was registered"):
+        make(deployment, "events.landed", START, end)
+    path.unlink()
+    with pytest.raises(LandingError, match=r"a\.jsonl .* is gone; put it back"):
+        make(deployment, "events.landed", START, end)
+    assert len(rows_of(deployment, "events.landed")) == 1, "what was published stays"
+
+
+def test_an_hour_that_has_not_ended_is_not_built_from_files(deployment: Deployment) -> None:
+    now = HOUR.floor(datetime.now(UTC))
+    with pytest.raises(ValueError, match="has not ended"):
+        make(deployment, "events.landed", now, now + timedelta(hours=1))
+
+
+def test_a_build_at_work_keeps_another_owner_out_until_its_heartbeat_stops(deployment: Deployment) -> None:
+    table = deployment.tables["events.landed"]
+    span = Range.one(START, HOUR)
+    with deployment.ledger.transaction() as session:
+        first = builds.begin(session, table, span, "dag/one", "code")
+    with pytest.raises(builds.ClaimedError, match=f"build {first.id} of dag/one is at work"):
+        build(table, span, deployment, "dag/two")
+    # A retry of the same run takes over: the try before it is interrupted.
+    taken = build(table, span, deployment, "dag/one")
+    with deployment.ledger.transaction() as session:
+        assert builds.get(session, first.id).state == "interrupted"
+        assert builds.get(session, taken.build_id).state == "built"
