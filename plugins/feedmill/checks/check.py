@@ -60,7 +60,7 @@ class Checked:
         report = self.report
         by_id = {expectation.id: expectation for expectation in report.suite.expectations}
         for verdict in [v for v in report.verdicts if v.findings][:_LOGGED]:
-            name = report.range.period.name(verdict.partition)
+            name = report.range.period.name_of(verdict.partition)
             for finding in verdict.findings:
                 lines += [
                     f"{name}: {finding.severity}: {finding.message} ({finding.expectation})",

@@ -56,12 +56,12 @@ def sentence(verdicts: Sequence[Verdict], period: Period) -> str:
         return head if total == 1 else f"all {total} partitions passed"
     parts = [head] if head else []
     for verdict in held[:3]:
-        parts.append(f"{period.name(verdict.partition)} is held: {_first(verdict)}")
+        parts.append(f"{period.name_of(verdict.partition)} is held: {_first(verdict)}")
     if len(held) > 3:
         parts.append(f"{len(held) - 3} more are held")
     if not held:
         more = "" if len(warned) == 1 else f" and {len(warned) - 1} more"
-        parts.append(f"{period.name(warned[0].partition)}{more} with a warning: {_first(warned[0])}")
+        parts.append(f"{period.name_of(warned[0].partition)}{more} with a warning: {_first(warned[0])}")
     return "; ".join(parts)
 
 
@@ -74,10 +74,10 @@ def render(report: Report) -> str:
         report=report,
         sentence=sentence(report.verdicts, report.range.period),
         state="held" if held else "warned" if warned else "passed",
-        held=[report.range.period.name(verdict.partition) for verdict in held],
+        held=[report.range.period.name_of(verdict.partition) for verdict in held],
         partitions=[_partition(report, verdict) for verdict in failed[:PARTITIONS_SHOWN]],
         rest=[
-            (report.range.period.name(verdict.partition), _first(verdict)) for verdict in failed[PARTITIONS_SHOWN:]
+            (report.range.period.name_of(verdict.partition), _first(verdict)) for verdict in failed[PARTITIONS_SHOWN:]
         ],
         expectations=[_expectation(report, expectation.id) for expectation in report.suite.expectations],
         total=len(report.verdicts),
@@ -99,7 +99,7 @@ def _first(verdict: Verdict) -> str:
 def _partition(report: Report, verdict: Verdict) -> dict[str, Any]:
     findings = sorted(verdict.findings, key=lambda finding: finding.severity != "critical")
     return {
-        "name": report.range.period.name(verdict.partition),
+        "name": report.range.period.name_of(verdict.partition),
         "passed": verdict.passed,
         "rows": verdict.rows,
         "findings": [_finding(report, verdict, finding) for finding in findings],
