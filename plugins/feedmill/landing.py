@@ -103,7 +103,7 @@ def _folder_hour(source: Source, path: str) -> datetime:
         hour = parse(name)
     except ValueError:
         hour = None
-    if hour is None or HOUR.name(hour) != name:
+    if hour is None or HOUR.name_of(hour) != name:
         raise LandingError(
             f"{path}: files of {source.name} lie in folders named by their arrival hour, such as 2026-05-01T13; "
             f"{name!r} is none. Move the file, or land it with `feedmill land --source {source.name}`"
