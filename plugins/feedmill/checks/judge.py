@@ -118,7 +118,7 @@ def frame_from_arrow(table: pa.Table) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    def convert(column: pa.ChunkedArray) -> pd.Series[Any]:
+    def convert(column: pa.ChunkedArray) -> Any:
         kind = column.type
         if pa.types.is_signed_integer(kind):
             # numpy's int64 where possible: GX judges any other integer type value by value in Python.
@@ -211,7 +211,7 @@ class _PandasRows(_Rows):
         self._frame = frame[wanted].reset_index(drop=True)
         self._column = column
         positions = self._frame.groupby(keys[wanted].reset_index(drop=True), sort=False).indices
-        self._positions = {pd.Timestamp(key).to_pydatetime(): index for key, index in positions.items()}
+        self._positions = {pd.Timestamp(str(key)).to_pydatetime(): index for key, index in positions.items()}
         self.columns = list(frame.columns)
         self.counts = {p: len(self._positions.get(p, ())) for p in partitions}
         self._gx = _Gx.pandas()
