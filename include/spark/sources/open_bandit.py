@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -99,6 +99,11 @@ def _wrong_count() -> Column:
             expected.cast("string"),
         ),
     )
+
+
+def wanted(path: PurePath) -> bool:
+    """Whether a file of a folder or an archive is a log: ``<campaign>/<campaign>.csv``, or named as it lands."""
+    return bool(re.match(FILE_NAME, path.name)) or (path.stem == path.parent.name and path.stem in ITEMS)
 
 
 def landed_name(path: Path) -> str:

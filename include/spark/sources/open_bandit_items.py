@@ -6,7 +6,7 @@ item's one category is ``item_feature_1``.
 
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -20,6 +20,9 @@ SOURCE = Source("open_bandit_items", kind="items", suffixes=(".csv", ".csv.gz"),
 HEADER = ",item_id,item_feature_0"
 FILE_NAME = r"^([A-Za-z0-9]+)\.csv(\.gz)?$"
 COLUMNS = 6
+PUBLISHED = "item_context.csv"
+POLICY = "random"
+"""Whose file is taken where both policies' are found: their items are the same, hashed differently."""
 
 
 def read(rows: DataFrame) -> DataFrame:
@@ -68,15 +71,29 @@ def read(rows: DataFrame) -> DataFrame:
     return checked(fields, SOURCE)
 
 
-def replay(path: Path, hour: datetime) -> Iterator[tuple[datetime, str, bytes]]:
-    """The published file as it lands in ``hour``: arrival hour, file name and content, byte for byte.
+def wanted(path: PurePath) -> bool:
+    """Whether a file of a folder or an archive is one to land: the random policy's, one per campaign."""
+    return path.name == PUBLISHED and path.parent.name in ITEMS and path.parent.parent.name == POLICY
 
-    The campaign is taken from the path's folder, as in ``…/random/all/item_context.csv``.
+
+def landed_name(path: Path) -> str:
+    """The name that a published file lands under: ``all.csv`` for ``…/random/all/item_context.csv``.
 
     Raises:
-        ValueError: the folder is not a campaign.
+        ValueError: neither the file's name nor its folder is a campaign.
     """
+    if path.name != PUBLISHED and path.name.partition(".")[0] in ITEMS:
+        return path.name
     campaign = path.resolve().parent.name
     if campaign not in ITEMS:
         raise ValueError(f"{path} does not say its campaign; expected …/<policy>/<campaign>/{path.name}")
-    yield hour, f"{campaign}.csv", path.read_bytes()
+    return f"{campaign}.csv"
+
+
+def replay(path: Path, hour: datetime) -> Iterator[tuple[datetime, str, bytes]]:
+    """The published file as it lands in ``hour``: arrival hour, file name and content, byte for byte.
+
+    Raises:
+        ValueError: neither the file's name nor its folder is a campaign.
+    """
+    yield hour, landed_name(path), path.read_bytes()

@@ -103,7 +103,7 @@ def publish(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> Outcome:
         if candidates:
             _move(table, build, candidates, ledger, lake, outcome)
         if not outcome.held:
-            _drop_branch(table, build_id, lake)
+            drop_branch(table, build_id, lake)
     return outcome
 
 
@@ -286,7 +286,7 @@ def _hours(touches: dict[str, Any] | None) -> dict[datetime, int] | None:
     return None if touches is None else {datetime.fromisoformat(hour): rows for hour, rows in touches.items()}
 
 
-def _drop_branch(table: Table, build_id: str, lake: Lake) -> None:
+def drop_branch(table: Table, build_id: str, lake: Lake) -> None:
     """Drop the build's branch, in a commit of its own; whatever comes between, housekeeping drops it later."""
     try:
         iceberg = lake.load(table)

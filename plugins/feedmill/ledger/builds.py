@@ -151,6 +151,11 @@ def failed(session: Session, build_id: str, error: str) -> None:
     session.execute(delete(Claim).where(Claim.build_id == build_id))
 
 
+def discard(session: Session, build_id: str) -> None:
+    """Record that a finished build is not to be published: it was made to be looked at."""
+    session.execute(update(Build).where(Build.id == build_id, Build.state == "built").values(state="discarded"))
+
+
 def get(session: Session, build_id: str) -> Build:
     """The build.
 

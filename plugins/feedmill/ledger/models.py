@@ -81,7 +81,7 @@ class Build(Base):
     owner: Mapped[str]
     """Who builds: ``<dag_id>/<run_id>`` in Airflow, ``cli/<user>`` on the command line."""
     state: Mapped[str]
-    """running, built, failed or interrupted."""
+    """running, built, failed, interrupted, or discarded: built to be looked at only."""
     session_id: Mapped[str]
     """The Spark session of this try, so that a retry can interrupt it."""
     pins: Mapped[dict[str, Any]] = mapped_column(default=dict)

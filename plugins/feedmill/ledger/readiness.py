@@ -100,6 +100,7 @@ def _fate(session: Session, wanted: Missing) -> str:
             Build.table_name == wanted.table.name,
             Build.range_start <= wanted.partition,
             Build.range_end > wanted.partition,
+            Build.state != "discarded",
         )
         .order_by(Build.begin.desc())
         .limit(1)

@@ -1,0 +1,252 @@
+"""``feedmill build``: a range of a table, here and now; and the loop in which a transform is developed."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from feedmill.cli.command import ended, output
+from feedmill.cli.exits import CommandError, Exit, code_of, sentence_of
+from feedmill.cli.options import TableName, range_of, table_of, user, utc_now
+from feedmill.cli.output import Steps, listing
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from feedmill.checks.check import Checked
+    from feedmill.deployment import Deployment
+    from feedmill.diff import Diff
+    from feedmill.lake.publish import Outcome
+    from feedmill.runner.build import Built
+    from feedmill.spec import Table
+    from feedmill.timeline import Range
+
+PARTITIONS = 24
+"""Changed partitions that the text form lists; --json has all."""
+
+
+def build(
+    table: TableName,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="First partition, UTC, such as 2026-05-01T13. Without: the newest that ended."
+        ),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End of the range, exclusive. Without: one partition.")
+    ] = None,
+    no_publish: Annotated[
+        bool, typer.Option("--no-publish", help="Build and look; nothing is published, and the branch is dropped.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what changes against the published rows.")] = False,
+    check: Annotated[
+        bool | None,
+        typer.Option(
+            "--check/--no-check",
+            help="Judge it by its suite, which costs 9 seconds of imports. Default: only what is published is judged.",
+        ),
+    ] = None,
+) -> None:
+    """Build, check and publish a range of a table in this process, as Airflow's tasks would.
+
+    [bold]Examples:[/bold]  feedmill build rollups.item_engagement_hourly --start 2026-05-01T13
+
+      feedmill build events.clean --start 2026-05-01 --end 2026-05-08
+
+    [bold]Developing a transform:[/bold]  edit it, then see what would change, rows and columns:
+
+      feedmill build rollups.item_engagement_daily --no-publish --diff
+
+    Columns added to the DDL are added to the table itself, even so. Exits with 1 where a partition is held or the
+    transform fails, 3 where Spark or PostgreSQL does not answer, 4 where another build is at work.
+    """
+    out = output()
+    if no_publish and check is None:
+        check = False
+    if check is False and not no_publish:
+        raise CommandError("nothing is published without its check; --no-check goes with --no-publish")
+    found = table_of(table)
+    span = range_of(found, start, end, utc_now())
+    with out.steps(f"{found.name} {span}: starting") as steps:
+        run = _Run(found, span, steps)
+        built = run.build()
+        checked = run.check(built) if check is not False else None
+        compared = run.compare(built) if diff else None
+        outcome = None if no_publish else run.publish(built)
+        if no_publish:
+            run.discard(built)
+    held = bool(checked and checked.held)
+    out.result(
+        _plain(run, built, checked, compared, outcome),
+        _text(run, built, checked, compared, outcome) if not out.as_json else None,
+    )
+    if no_publish and checked is None:
+        out.note("Not checked: --check judges it by its suite too.", style="dim")
+    ended(Exit.PROBLEM if held or (outcome is not None and outcome.held) else Exit.OK)
+
+
+class _Run:
+    """One build of the command line, step by step."""
+
+    def __init__(self, table: Table, span: Range, steps: Steps):
+        from feedmill.deployment import open_deployment
+
+        self.table, self.span, self.steps = table, span, steps
+        self.deployment: Deployment = open_deployment()
+        # As in Airflow, an owner is one piece of work: the same one again takes over, another one goes on beside it.
+        self.owner = f"cli/{user()}/{table.name}/{span}"
+        self.session_id: str | None = None
+
+    def build(self) -> Built:
+        from feedmill.runner.build import build
+        from feedmill.runner.session import interrupt
+
+        self.steps.now(f"building {self.table.name} {self.span}")
+        try:
+            return build(self.table, self.span, self.deployment, self.owner, self._started)
+        except KeyboardInterrupt:
+            if self.session_id is not None:
+                interrupt(self.session_id)
+            raise
+        except Exception as error:
+            place = _place(error, self.deployment.project)
+            if place is None or code_of(error) not in (Exit.UNEXPECTED, Exit.PROBLEM):
+                raise
+            what = "" if isinstance(error, SyntaxError) else f"{type(error).__name__}: "
+            text = sentence_of(error) if code_of(error) is Exit.PROBLEM else f"{what}{error}"
+            raise CommandError(f"{place}: {text}", Exit.PROBLEM) from error
+
+    def _started(self, session_id: str) -> None:
+        self.session_id = session_id
+
+    def check(self, built: Built) -> Checked:
+        from feedmill.checks.check import check
+
+        self.steps.now("checking: importing Great Expectations takes some seconds")
+        return check(self.table, built.build_id, self.deployment)
+
+    def compare(self, built: Built) -> Diff:
+        from feedmill.checks import suite
+        from feedmill.diff import compare, grain
+
+        self.steps.now("comparing with what is published")
+        key = grain(suite.load(self.deployment.project / self.table.suite_path))
+        ledger, lake = self.deployment.ledger, self.deployment.lake
+        return compare(self.table, self.span, built.build_id, key, ledger, lake)
+
+    def publish(self, built: Built) -> Outcome:
+        from feedmill.lake.publish import publish
+
+        self.steps.now("publishing")
+        return publish(self.table, built.build_id, self.deployment.ledger, self.deployment.lake)
+
+    def discard(self, built: Built) -> None:
+        from feedmill.lake.publish import drop_branch
+        from feedmill.ledger import builds
+
+        with self.deployment.ledger.transaction() as session:
+            builds.discard(session, built.build_id)
+        drop_branch(self.table, built.build_id, self.deployment.lake)
+
+
+def _place(error: BaseException, project: Path) -> str | None:
+    """Where in the team's own code an error came from, as path and line."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_short(Path(error.filename), project)}:{error.lineno}"
+    own = project / "include"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(own)]
+    return f"{_short(Path(frames[-1].filename), project)}:{frames[-1].lineno}" if frames else None
+
+
+def _short(path: Path, project: Path) -> Path:
+    return path.relative_to(project) if path.is_relative_to(project) else path
+
+
+def _plain(
+    run: _Run, built: Built, checked: Checked | None, compared: Diff | None, outcome: Outcome | None
+) -> dict[str, Any]:
+    name = run.table.every.name_of
+    return {
+        "table": run.table.name,
+        "build": built.build_id,
+        "start": name(run.span.start),
+        "end": name(run.span.end),
+        "rows": built.rows,
+        "partitions": built.partitions,
+        "seconds": round(built.seconds, 2),
+        "check": None
+        if checked is None
+        else {
+            "page": checked.page,
+            "held": [name(v.partition) for v in checked.held],
+            "findings": {
+                name(v.partition): [asdict(f) for f in v.findings] for v in checked.report.verdicts if v.findings
+            },
+        },
+        "diff": None
+        if compared is None
+        else {
+            "key": compared.key,
+            "partitions": [{**asdict(p), "partition": name(p.partition)} for p in compared.partitions],
+            "columns": [asdict(column) for column in compared.columns],
+        },
+        "publish": None
+        if outcome is None
+        else {state: [name(p) for p in partitions] for state, partitions in asdict(outcome).items()},
+    }
+
+
+def _text(
+    run: _Run, built: Built, checked: Checked | None, compared: Diff | None, outcome: Outcome | None
+) -> RenderableType:
+    from rich.console import Group
+
+    parts: list[RenderableType] = [
+        f"Built {run.table.name} {run.span}: {built.rows:,} rows in {built.partitions} "
+        f"{'partition' if built.partitions == 1 else 'partitions'}, {built.seconds:.1f} s (build {built.build_id})."
+    ]
+    if checked is not None:
+        from rich.text import Text
+
+        parts.append(Text(f"Check: {checked.sentence} Page: {checked.page}"))
+        if evidence := checked.evidence():
+            parts.append(Text(evidence, style="yellow"))
+    if compared is not None:
+        parts += _diff_text(run, compared)
+    parts.append(f"Publish: {outcome.describe(run.table.every)}" if outcome is not None else "Nothing was published.")
+    return Group(*parts)
+
+
+def _diff_text(run: _Run, compared: Diff) -> list[RenderableType]:
+    differing = [p for p in compared.partitions if p]
+    if not differing:
+        return [f"Nothing would change in {len(compared.partitions)} partitions: their rows are equal."]
+    headers = ("partition", "rows before", "rows after", "added", "removed", "changed")
+    rows = [
+        (
+            run.table.every.name_of(p.partition),
+            f"{p.before:,}",
+            f"{p.after:,}",
+            f"{p.added:,}",
+            f"{p.removed:,}",
+            "sketches" if p.sketches else f"{p.changed:,}",
+        )
+        for p in differing[:PARTITIONS]
+    ]
+    parts: list[RenderableType] = ["", listing(headers, rows, right=headers[1:])]
+    if len(differing) > PARTITIONS:
+        parts.append(f"… and {len(differing) - PARTITIONS} more partitions; --json lists all")
+    if same := len(compared.partitions) - len(differing):
+        parts.append(f"{same} partitions are equal.")
+    if compared.columns:
+        columns = [
+            (c.column, f"{c.rows:,}", c.before, c.after, ", ".join(str(v) for v in list(c.key.values())[1:]))
+            for c in compared.columns
+        ]
+        parts += ["", listing(("column", "rows", "before", "after", "for example"), columns, right=("rows",))]
+    return [*parts, ""]

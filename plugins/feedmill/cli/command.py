@@ -1,0 +1,71 @@
+"""What every command shares: ``--json``, ``--debug``, and errors as one sentence with an exit code."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from feedmill.cli.exits import Exit, code_of, sentence_of
+from feedmill.cli.output import Output
+
+_PANEL = "Every command"
+
+_SHARED = {
+    "as_json": Annotated[
+        bool,
+        typer.Option("--json", help="The result as JSON on stdout; all else goes to stderr.", rich_help_panel=_PANEL),
+    ],
+    "debug": Annotated[
+        bool, typer.Option("--debug", help="The whole log, and a traceback with an error.", rich_help_panel=_PANEL)
+    ],
+}
+
+_CURRENT = Output()
+
+
+def output() -> Output:
+    """How the running command speaks."""
+    return _CURRENT
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command of ``app`` with ``--json`` and ``--debug``, whose errors are sentences."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(*, as_json: bool, debug: bool, **arguments: Any) -> None:
+            _CURRENT.as_json, _CURRENT.debug = as_json, debug
+            try:
+                function(**arguments)
+            except typer.Exit:
+                raise
+            except (Exception, KeyboardInterrupt) as error:
+                if debug:
+                    traceback.print_exc()
+                _CURRENT.note(sentence_of(error), style="red")
+                raise typer.Exit(int(code_of(error))) from error
+
+        signature = inspect.signature(function, eval_str=True)
+        shared = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for key, kind in _SHARED.items()
+        ]
+        parameters = [*signature.parameters.values(), *shared]
+        # What Typer reads a command's arguments from.
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+def ended(code: Exit) -> None:
+    """End the command with a code other than OK, after its result was printed."""
+    if code is not Exit.OK:
+        raise typer.Exit(int(code))

@@ -1,0 +1,39 @@
+"""``feedmill docs``: the generated pages, made or compared."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from feedmill.cli.command import ended, output
+from feedmill.cli.exits import Exit
+
+
+def docs(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 where a file would change.")
+    ] = False,
+) -> None:
+    """Make docs/tables/ and docs/lineage.svg from the map and the DDL.
+
+    [bold]Examples:[/bold]  feedmill docs
+
+      feedmill docs --check
+
+    Exits with 1 where --check finds a difference.
+    """
+    from feedmill.deployment import project_path
+    from feedmill.docs import differences, pages, write
+    from include.tables import TABLES
+
+    project = project_path()
+    made = pages(TABLES, project)
+    found = differences(made, project) if check else write(made, project)
+    lines = [f"{path}: {why}" for path, why in found.items()]
+    if not found:
+        lines = [f"{len(made)} files are as the map says."]
+    elif check:
+        lines.append("Make them anew with: feedmill docs")
+    output().result({str(path): why for path, why in found.items()}, "\n".join(lines))
+    ended(Exit.PROBLEM if check and found else Exit.OK)

@@ -1,0 +1,68 @@
+"""Arguments that several commands take, and what they are turned into."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from feedmill.cli.exits import CommandError
+from feedmill.timeline import parse
+
+if TYPE_CHECKING:
+    from feedmill.lake.catalog import Lake
+    from feedmill.ledger.store import Ledger
+    from feedmill.spec import Table
+    from feedmill.timeline import Range
+
+TableName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="TABLE", help="A table of include/tables.py, such as rollups.item_engagement_hourly.")
+]
+
+
+def table_of(name: str) -> Table:
+    """The table of that name; the error lists those that there are."""
+    from include.tables import TABLES
+
+    return TABLES[name]
+
+
+def ledger_and_lake() -> tuple[Ledger, Lake]:
+    """The two, without what only a build needs (importing the sources imports PySpark)."""
+    from feedmill.deployment import project_path
+    from feedmill.lake.catalog import open_lake
+    from feedmill.ledger.store import open_ledger
+
+    return open_ledger(), open_lake(project_path())
+
+
+def range_of(table: Table, start: str | None, end: str | None, now: datetime) -> Range:
+    """The range that ``--start`` and ``--end`` say: one partition without an end, the newest that ended without both.
+
+    Raises:
+        CommandError: an end without a start.
+        ValueError: not whole partitions, or none.
+    """
+    length = table.every.length
+    if start is None:
+        if end is not None:
+            raise CommandError("--end needs --start; without both, the newest partition that has ended is meant")
+        first = table.every.floor(now) - length
+        return table.range(first, first + length)
+    first = parse(start)
+    return table.range(first, parse(end) if end else first + length)
+
+
+def utc_now() -> datetime:
+    """Now; the one clock of the commands."""
+    return datetime.now(UTC)
+
+
+def user() -> str:
+    """Who runs the command, as the system names them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "somebody"

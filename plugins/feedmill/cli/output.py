@@ -1,0 +1,160 @@
+"""What a command says: its result on stdout, as text or as JSON; sentences and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+
+
+@dataclass
+class Output:
+    """Where and how the running command speaks."""
+
+    as_json: bool = False
+    debug: bool = False
+
+    @property
+    def console(self) -> Console:
+        """Stdout, for people. Not wrapped where it is no terminal, so that lines can be searched."""
+        return _console(stderr=False)
+
+    @property
+    def notes(self) -> Console:
+        """Stderr."""
+        return _console(stderr=True)
+
+    def result(self, data: Any, text: RenderableType | None = None) -> None:
+        """The command's result: ``data`` with ``--json``, else ``text``."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(data, default=plain, indent=2) + "\n")
+        elif text is not None:
+            self.console.print(text)
+
+    def note(self, sentence: str, style: str | None = None) -> None:
+        """A sentence on stderr."""
+        self.notes.print(sentence, style=style, markup=False, highlight=False)
+
+    @contextmanager
+    def steps(self, first: str) -> Iterator[Steps]:
+        """A line that says what is being done, taken from the log; with ``--debug`` the log itself."""
+        if self.debug or not self.notes.is_terminal:
+            with _logging(_Printer(self), logging.DEBUG if self.debug else logging.INFO):
+                yield Steps(self, None)
+            return
+        with self.notes.status(first) as status, _logging(_Follower(status.update), logging.INFO):
+            yield Steps(self, status)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator[Bar]:
+        """A progress bar on stderr; on no terminal, nothing."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.notes, transient=True, disable=not self.notes.is_terminal) as progress:
+            yield Bar(progress, progress.add_task(what, total=total))
+
+
+@dataclass
+class Bar:
+    """A running progress bar."""
+
+    _progress: Progress
+    _task: Any
+
+    def to(self, done: int, total: int, what: str) -> None:
+        """``done`` of ``total`` are through, and ``what`` is next."""
+        self._progress.update(self._task, completed=done, total=total, description=what)
+
+
+@dataclass
+class Steps:
+    """The line that says what is being done."""
+
+    _output: Output
+    _status: Any
+
+    def now(self, what: str) -> None:
+        """The next step begins."""
+        if self._status is not None:
+            self._status.update(what)
+        else:
+            self._output.note(what, style="dim")
+
+
+class _Follower(logging.Handler):
+    def __init__(self, update: Any):
+        super().__init__()
+        self._update = update
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.markup import escape
+
+        self._update(escape(record.getMessage().splitlines()[0]))
+
+
+class _Printer(logging.Handler):
+    def __init__(self, output: Output):
+        super().__init__()
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._output.note(record.getMessage(), style="dim")
+
+
+@contextmanager
+def _logging(handler: logging.Handler, level: int) -> Iterator[None]:
+    """Feedmill's own log goes to ``handler`` for a while."""
+    logger = logging.getLogger("feedmill")
+    before, propagated = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        logger.propagate = propagated
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, soft_wrap=not stream.isatty(), highlight=False)
+
+
+def plain(value: object) -> object:
+    """A value that JSON has no form for, as JSON: times in ISO 8601, bytes in hexadecimal digits."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return str(value)
+
+
+def listing(headers: Iterable[str], rows: Iterable[Iterable[Any]], right: Iterable[str] = ()) -> RenderableType:
+    """Rows as a table of plain aligned columns; the columns named in ``right`` are numbers."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    numbers = set(right)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return table
