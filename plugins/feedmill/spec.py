@@ -102,6 +102,10 @@ class Input:
             raise MapError(f"an input of {self.table.name} is as_of and has a window too; choose one")
         if self.lag and not self.as_of:
             raise MapError(f"an input of {self.table.name} has a lag but is not as_of")
+        if self.lag < timedelta(0):
+            raise MapError(f"an input of {self.table.name} has a negative lag: it would read what has not ended")
+        if self.lookback and self.by == "touches":
+            raise MapError(f"an input of {self.table.name} is by touches and has a window too; choose one")
 
     @property
     def parameter(self) -> str:
@@ -256,6 +260,8 @@ class Map:
                 raise MapError(f"{where} has a negative lookback on {entry.parameter}")
             if isinstance(entry, Input):
                 self._check_input(where, table, entry)
+            elif entry.lookback % timedelta(hours=1):
+                raise MapError(f"{where} looks back {entry.lookback} on {entry.parameter}: not whole arrival hours")
 
     def _check_input(self, where: str, table: Table, entry: Input) -> None:
         other = entry.table
@@ -272,7 +278,11 @@ class Map:
             )
         if entry.by == "touches" and entry.table.every is not table.every:
             raise MapError(f"{where} reads {other.name} by touches; both must have the same period")
-        needed = entry.lookback + table.every.length
+        if entry.as_of:
+            # Just before the next one has ended: a daily partition that an hourly table reads at 23:00.
+            needed = entry.lag + max(other.every.length, 2 * other.every.length - table.every.length)
+        else:
+            needed = entry.lookback + table.every.length
         if other.keep < needed:
             raise MapError(
                 f"{where} needs {_span(needed)} of {other.name}, which is kept {_span(other.keep)} only: "
