@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from feedmill.ledger import files
@@ -38,13 +38,13 @@ class Written:
 
 def live_claims(session: Session, table: Table, span: Range) -> list[Claim]:
     """Claims of builds that live and overlap the range."""
-    query = select(Claim).where(
-        Claim.table_name == table.name,
-        Claim.range_start < span.end,
-        Claim.range_end > span.start,
-        Claim.heartbeat_at > func.now() - CLAIM_EXPIRES,
+    return list(session.scalars(_claims(table, span).where(Claim.heartbeat_at > func.now() - CLAIM_EXPIRES)))
+
+
+def _claims(table: Table, span: Range) -> Select[Claim]:
+    return select(Claim).where(
+        Claim.table_name == table.name, Claim.range_start < span.end, Claim.range_end > span.start
     )
-    return list(session.scalars(query))
 
 
 def unfinished(session: Session, owner: str) -> list[Build]:
@@ -77,7 +77,9 @@ def begin(session: Session, table: Table, span: Range, owner: str, identity: str
                 f"{table.name} {span}: build {claim.build_id} of {claim.owner} is at work on "
                 f"{Range(claim.range_start, claim.range_end, table.every)}"
             )
-        session.delete(claim)
+    # Our own earlier try's, and those that expired: a process that stood still must not wake up as a second builder.
+    for claim in session.scalars(_claims(table, span)).all():
+        interrupted(session, claim.build_id, f"{owner} took over")
     for entry in table.inputs:
         if isinstance(entry, Files):
             files.seal(session, entry.kind, Range(span.start, span.end, HOUR))

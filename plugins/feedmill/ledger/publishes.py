@@ -58,9 +58,11 @@ def record(session: Session, build: Build, moved: list[Moved], snapshot_id: int)
     """Write the ledger rows of one Iceberg commit.
 
     All its partitions share one number. A partition whose rows equal the current ones keeps its old number, so
-    that its readers stay fresh, but takes the newer begin: it has read what that build read.
+    that its readers stay fresh, but takes the newer begin: it has read what that build read. A partition whose
+    current build began later is left as it is: that build's commit came after this one, and was recorded before it.
     """
     before = current(session, build.table_name, [entry.partition for entry in moved])
+    moved = [m for m in moved if m.partition not in before or before[m.partition].begin <= build.begin]
     changed = {m.partition for m in moved if m.partition not in before or before[m.partition].digest != m.digest}
     # Last of all that waits: the counter stays locked from here to the commit.
     number = next_number(session) if changed else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,7 @@ def record(
             "passed": passed,
             "findings": findings,
             "suite_digest": suite_digest,
+            "judged_at": func.now(),
         }
         session.execute(
             insert(Verdict)
@@ -64,6 +65,7 @@ def accept(session: Session, build: Build, partition: datetime, name: str, reaso
     if verdict.passed:
         raise ValueError(f"{partition:%Y-%m-%dT%H} of build {build.id} passed its check; there is nothing to accept")
     values = {"snapshot_id": verdict.snapshot_id, "name": name.strip(), "reason": reason.strip()}
+    values["accepted_at"] = func.now()
     session.execute(
         insert(Acceptance)
         .values(build_id=build.id, partition=partition, **values)
