@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,23 @@ from feedmill.local.postgres import Postgres
 from feedmill.local.settings import load
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+# Before anything imports Airflow, which reads them once: no test may touch the caller's own Airflow.
+AIRFLOW_HOME = tempfile.mkdtemp(prefix="feedmill-airflow-")
+os.environ.update(
+    AIRFLOW_HOME=AIRFLOW_HOME,
+    AIRFLOW__CORE__DAGS_FOLDER=str(PROJECT / "dags"),
+    AIRFLOW__CORE__PLUGINS_FOLDER=str(PROJECT / "plugins"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="false",
+)
+os.environ.pop("FEEDMILL_SINCE", None)
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Iterator[str]:
+    """The folder of the tests' Airflow, with its SQLite database."""
+    yield AIRFLOW_HOME
+    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -227,7 +227,7 @@ def page_link(table: Table, build_id: str) -> str:
     """The check's page in the Airflow UI."""
     from airflow.configuration import conf
 
-    return f"{conf.get('api', 'base_url').rstrip('/')}/feedmill/checks/{table.name}/{build_id}"
+    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/feedmill/checks/{table.name}/{build_id}"
 
 
 def _defer(operator: BaseOperator, wait: Any, method: str) -> None:
