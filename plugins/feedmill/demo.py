@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from feedmill.airflow_api import AirflowApi, Run
 from feedmill.deployment import Deployment
@@ -129,6 +130,11 @@ def totals_query(table: str, week: Range) -> str:
         f"WHERE {column} >= '{week.start:%Y-%m-%d %H:%M}' AND {column} < '{week.end:%Y-%m-%d %H:%M}' "
         "GROUP BY ALL ORDER BY ALL"
     )
+
+
+def counts(rows: Iterable[tuple[Any, ...]]) -> list[Count]:
+    """The rows of :func:`totals_query`, sorted."""
+    return sorted(Count(policy, campaign, int(shown), int(clicked)) for policy, campaign, shown, clicked in rows)
 
 
 def _landed_hours(deployment: Deployment) -> list[datetime]:

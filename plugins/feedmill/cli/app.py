@@ -7,6 +7,7 @@ import typer
 from feedmill.cli.accept import accept
 from feedmill.cli.build import build
 from feedmill.cli.command import command
+from feedmill.cli.demo import demo
 from feedmill.cli.docs import docs
 from feedmill.cli.land import land
 from feedmill.cli.new_table import new_table
@@ -27,6 +28,7 @@ app = typer.Typer(
     ),
 )
 
+command(app, "demo")(demo)
 command(app, "land")(land)
 command(app, "build")(build)
 command(app, "status")(status)

@@ -35,6 +35,8 @@ class CommandError(Exception):
 ERRORS: dict[str, Exit] = {
     "feedmill.spec.MapError": Exit.USAGE,
     "feedmill.arrivals.ArrivalError": Exit.USAGE,
+    "feedmill.demo.DemoError": Exit.PROBLEM,
+    "feedmill.airflow_api.AirflowApiError": Exit.UNREACHABLE,
     "feedmill.query.QueryError": Exit.USAGE,
     "feedmill.scaffold.ScaffoldError": Exit.USAGE,
     "feedmill.connections.ConnectionNotDefinedError": Exit.UNREACHABLE,
