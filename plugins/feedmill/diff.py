@@ -89,12 +89,9 @@ def compare(table: Table, span: Range, build_id: str, key: Sequence[str], ledger
     main = iceberg.metadata.snapshot_by_name("main")
     old = lake.files(table, iceberg, main.snapshot_id if main else None, unlike)
     new = lake.files(table, iceberg, build.snapshot_id, unlike)
-    connection = open_duckdb()
     partition = lake.ddl(table).partition_column
     key = key_of(iceberg.schema(), partition, key)
-    if unlike:
-        _prepare(connection, iceberg.schema(), partition, key, sorted(old), sorted(new))
-    counts = _counts(connection) if unlike else {}
+    counts, columns = between(iceberg.schema(), partition, key, sorted(old), sorted(new))
     partitions = []
     for moment in span.partitions():
         before = published[moment].rows if moment in published else 0
@@ -103,7 +100,21 @@ def compare(table: Table, span: Range, build_id: str, key: Sequence[str], ledger
         # A partition that was never published and has no rows, in either, has no sketch to differ either.
         sketches = equal and moment in unlike and moment in published and written[moment].rows > 0
         partitions.append(PartitionDiff(moment, before, written[moment].rows, added, removed, changed, sketches))
-    return Diff(key, partitions, _columns(connection, iceberg.schema(), key) if unlike else [])
+    return Diff(key, partitions, columns)
+
+
+def between(
+    schema: Schema, partition: str, key: Sequence[str], old: Sequence[str], new: Sequence[str]
+) -> tuple[dict[str, tuple[int, int, int]], list[ColumnDiff]]:
+    """Compare the rows of two sets of data files.
+
+    Returns:
+        Rows added, removed and changed by the partition's name, for partitions that differ; and the columns in which
+        changed rows differ.
+    """
+    connection = open_duckdb()
+    _prepare(connection, schema, partition, key, old, new)
+    return _counts(connection), _columns(connection, schema, key)
 
 
 def grain(suite: Suite) -> tuple[str, ...]:

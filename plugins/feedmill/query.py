@@ -187,8 +187,8 @@ def _sentence(error: duckdb.Error, tables: Map) -> str:
         short = wanted[1].rpartition(".")[2] if wanted else ""
         meant = [table.name for table in tables if table.short_name == short]
         start = f"there is no table {wanted[1]}" if wanted else text
-        hint = f"did you mean {meant[0]}? " if meant else ""
-        return f"{start}; {hint}There are {', '.join(sorted(table.name for table in tables))}"
+        hint = f" (did you mean {meant[0]}?)" if meant else ""
+        return f"{start}{hint}; there are {', '.join(sorted(table.name for table in tables))}"
     return text
 
 

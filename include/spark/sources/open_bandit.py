@@ -115,7 +115,7 @@ def landed_name(path: Path) -> str:
     if re.match(FILE_NAME, path.name):
         return path.name
     folders = path.resolve().parent.parts
-    if len(folders) < 2 or folders[-1] not in ITEMS:
+    if len(folders) < 2 or folders[-1] not in ITEMS or path.name.startswith("item_context"):
         raise ValueError(f"{path} says no policy and campaign; expected …/<policy>/<campaign>/{path.name}")
     return f"{folders[-2]}-{folders[-1]}.csv"
 

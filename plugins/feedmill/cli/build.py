@@ -13,6 +13,7 @@ from feedmill.cli.command import ended, output
 from feedmill.cli.exits import CommandError, Exit, code_of, sentence_of
 from feedmill.cli.options import TableName, range_of, table_of, user, utc_now
 from feedmill.cli.output import Steps, listing
+from feedmill.spec import require_files
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,6 +99,7 @@ class _Run:
 
         self.table, self.span, self.steps = table, span, steps
         self.deployment: Deployment = open_deployment()
+        require_files(table, self.deployment.project)
         # As in Airflow, an owner is one piece of work: the same one again takes over, another one goes on beside it.
         self.owner = f"cli/{user()}/{table.name}/{span}"
         self.session_id: str | None = None
@@ -114,6 +116,8 @@ class _Run:
                 interrupt(self.session_id)
             raise
         except Exception as error:
+            if isinstance(error, AttributeError) and error.name == "transform":
+                raise CommandError(f"{self.table.transform_path} has no function transform", Exit.PROBLEM) from error
             place = _place(error, self.deployment.project)
             if place is None or code_of(error) not in (Exit.UNEXPECTED, Exit.PROBLEM):
                 raise
@@ -159,8 +163,13 @@ def _place(error: BaseException, project: Path) -> str | None:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_short(Path(error.filename), project)}:{error.lineno}"
     own = project / "include"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(own)]
-    return f"{_short(Path(frames[-1].filename), project)}:{frames[-1].lineno}" if frames else None
+    places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    # Spark finds many mistakes only when it plans the query; it remembers which call made the expression.
+    for context in error.getQueryContext() or [] if hasattr(error, "getQueryContext") else []:
+        file, _, line = str(context.callSite()).rpartition(":")
+        places.append((file, int(line) if line.isdigit() else None))
+    inside = [(Path(file), line) for file, line in places if Path(file).is_relative_to(own)]
+    return f"{_short(inside[-1][0], project)}:{inside[-1][1]}" if inside else None
 
 
 def _short(path: Path, project: Path) -> Path:
@@ -225,7 +234,7 @@ def _text(
 def _diff_text(run: _Run, compared: Diff) -> list[RenderableType]:
     differing = [p for p in compared.partitions if p]
     if not differing:
-        return [f"Nothing would change in {len(compared.partitions)} partitions: their rows are equal."]
+        return ["Nothing changes: the rows are equal."]
     headers = ("partition", "rows before", "rows after", "added", "removed", "changed")
     rows = [
         (
@@ -242,7 +251,7 @@ def _diff_text(run: _Run, compared: Diff) -> list[RenderableType]:
     if len(differing) > PARTITIONS:
         parts.append(f"… and {len(differing) - PARTITIONS} more partitions; --json lists all")
     if same := len(compared.partitions) - len(differing):
-        parts.append(f"{same} partitions are equal.")
+        parts.append(f"Equal: {same} more.")
     if compared.columns:
         columns = [
             (c.column, f"{c.rows:,}", c.before, c.after, ", ".join(str(v) for v in list(c.key.values())[1:]))

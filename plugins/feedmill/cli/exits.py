@@ -35,8 +35,6 @@ class CommandError(Exception):
 ERRORS: dict[str, Exit] = {
     "feedmill.spec.MapError": Exit.USAGE,
     "feedmill.arrivals.ArrivalError": Exit.USAGE,
-    "feedmill.demo.DemoError": Exit.PROBLEM,
-    "feedmill.airflow_api.AirflowApiError": Exit.UNREACHABLE,
     "feedmill.query.QueryError": Exit.USAGE,
     "feedmill.scaffold.ScaffoldError": Exit.USAGE,
     "feedmill.connections.ConnectionNotDefinedError": Exit.UNREACHABLE,
@@ -82,6 +80,9 @@ def sentence_of(error: BaseException) -> str:
     if code is Exit.INTERRUPTED:
         return "Stopped."
     text = " ".join(str(error).split("\n\n")[0].split())
+    if any(kind.__module__.startswith("pyspark.") for kind in type(error).__mro__):
+        # Spark's message, without the query plan that follows it and the code of the SQL standard.
+        return str(error).splitlines()[0].partition(" SQLSTATE: ")[0]
     if type(error).__module__.startswith("sqlalchemy") and code is Exit.UNREACHABLE:
         return (
             f"PostgreSQL does not answer: {_cause(error)}. "

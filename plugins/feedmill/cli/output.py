@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+_WIDE = 10_000
+"""Columns of what is no terminal."""
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress
@@ -131,7 +134,10 @@ def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, soft_wrap=not stream.isatty(), highlight=False)
+    if stream.isatty():
+        return Console(stderr=stderr, highlight=False)
+    # A line in a file is a line, however long: rows can be searched and cut.
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=_WIDE)
 
 
 def plain(value: object) -> object:

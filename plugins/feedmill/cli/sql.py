@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,6 +100,8 @@ def _text(value: Any, null: str) -> str:
         return value.isoformat()
     if isinstance(value, bytes | bytearray):
         return f"<{len(value):,} bytes>"
+    if isinstance(value, list | dict):
+        return json.dumps(_plain(value), default=plain, ensure_ascii=False)
     return str(value)
 
 

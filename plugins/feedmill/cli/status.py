@@ -191,6 +191,9 @@ def _legend(used: set[State]) -> Text:
 
 
 def _builds(tables: list[Table], limit: int) -> None:
+    from rich.console import Group
+    from rich.text import Text
+
     from feedmill.ledger import conditions
     from feedmill.timeline import Range
 
@@ -212,18 +215,27 @@ def _builds(tables: list[Table], limit: int) -> None:
         }
         for build, rows in found
     ]
-    text = [
-        (
-            row["build"],
-            row["table"],
-            row["range"],
-            row["state"] if not row["error"] else f"{row['state']}: {str(row['error']).splitlines()[0][:80]}",
-            "" if row["rows"] is None else f"{row['rows']:,}",
-            f"{row['started']:%Y-%m-%d %H:%M:%S}",
-            "" if row["seconds"] is None else f"{row['seconds']:.1f}",
-            row["owner"],
-        )
-        for row in data
+    text: list[RenderableType] = [
+        listing(
+            ("build", "table", "range", "state", "rows", "started", "s"),
+            [
+                (
+                    row["build"],
+                    row["table"],
+                    row["range"],
+                    row["state"],
+                    "" if row["rows"] is None else f"{row['rows']:,}",
+                    f"{row['started']:%m-%d %H:%M:%S}",
+                    "" if row["seconds"] is None else f"{row['seconds']:.1f}",
+                )
+                for row in data
+            ],
+            right=("rows", "s"),
+        ),
+        *(
+            Text(f"{row['build']} {row['state']}: {str(row['error']).splitlines()[0][:200]}")
+            for row in data
+            if row["error"]
+        ),
     ]
-    headers = ("build", "table", "range", "state", "rows", "started", "s", "owner")
-    output().result(data, listing(headers, text, right=("rows", "s")))
+    output().result(data, Group(*text))

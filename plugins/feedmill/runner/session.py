@@ -34,7 +34,8 @@ def connect(url: str, session_id: str) -> SparkSession:
     from pyspark.sql.connect.session import SparkSession
 
     # Otherwise each server-side error is printed as one line of JSON beside the Python exception.
-    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     # What pyspark.sql.functions looks at; without it, they ask for a JVM in this process.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     separator = "" if url.endswith(";") else (";" if "/;" in url else "/;")

@@ -1,0 +1,98 @@
+"""What all commands share: help, exit codes, sentences."""
+
+import importlib
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from typer.testing import CliRunner
+
+from feedmill.cli.app import app
+from feedmill.cli.exits import ERRORS, CommandError, Exit, code_of, sentence_of
+from feedmill.cli.options import range_of
+from include.tables import TABLES
+
+COMMANDS = [
+    ["land"],
+    ["build"],
+    ["status"],
+    ["sql"],
+    ["accept"],
+    ["new-table"],
+    ["docs"],
+    ["stack", "up"],
+    ["stack", "down"],
+    ["stack", "status"],
+]
+NOW = datetime(2026, 5, 2, 13, 20, tzinfo=UTC)
+HOURLY = TABLES["rollups.item_engagement_hourly"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_and_json(command):
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert result.exit_code == 0
+    assert "Example" in result.stdout
+    assert f"feedmill {' '.join(command)}" in result.stdout
+    assert "--json" in result.stdout
+
+
+def test_help_imports_nothing_heavy():
+    heavy = ("airflow", "pyspark", "pyiceberg", "sqlalchemy", "great_expectations", "pandas", "duckdb")
+    code = f"import sys, feedmill.cli.app; sys.exit(' '.join(m for m in {heavy} if m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr == "\n"
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_foreseen_error_exists(name):
+    module, _, kind = name.rpartition(".")
+    assert issubclass(getattr(importlib.import_module(module), kind), Exception)
+
+
+def test_a_mistake_in_code_is_not_taken_for_a_wrong_request():
+    assert code_of(KeyError("x")) is Exit.UNEXPECTED
+    assert code_of(LookupError("no such build")) is Exit.USAGE
+    assert "--debug" in sentence_of(KeyError("x"))
+
+
+def test_a_database_that_does_not_answer_is_unreachable_and_says_what_to_do():
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import OperationalError
+
+    with pytest.raises(OperationalError) as caught:
+        create_engine("postgresql+psycopg2://u:p@127.0.0.1:1/x").connect()
+    assert code_of(caught.value) is Exit.UNREACHABLE
+    assert "feedmill stack up" in sentence_of(caught.value)
+    assert "\n" not in sentence_of(caught.value)
+
+
+def test_an_unknown_table_is_a_wrong_request_that_lists_the_tables():
+    result = CliRunner().invoke(app, ["build", "events.nope"])
+    assert result.exit_code == Exit.USAGE
+    assert "events.clean" in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_publishing_without_a_check_is_refused():
+    result = CliRunner().invoke(app, ["build", HOURLY.name, "--no-check"])
+    assert result.exit_code == Exit.USAGE
+    assert "nothing is published without its check" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (None, None, "2026-05-02T12"),
+        ("2026-05-01T13", None, "2026-05-01T13"),
+        ("2026-05-01", "2026-05-01T03", "2026-05-01T00 to 2026-05-01T03"),
+    ],
+)
+def test_a_range_is_the_newest_ended_partition_or_what_is_said(start, end, expected):
+    assert str(range_of(HOURLY, start, end, NOW)) == expected
+
+
+def test_an_end_without_a_start_is_refused():
+    with pytest.raises(CommandError, match="--end needs --start"):
+        range_of(HOURLY, None, "2026-05-01", NOW)
