@@ -106,7 +106,7 @@ def test_what_cannot_land_is_named(zone, tmp_path, source, name, sentence):
 def test_two_given_files_of_one_name_are_refused_before_any_lands(zone, tmp_path):
     one = events(tmp_path / "one/a.jsonl", "2026-05-01T13:00:00Z")
     other = events(tmp_path / "two/a.jsonl", "2026-05-01T13:00:00Z")
-    with pytest.raises(ArrivalError, match="would both land as a.jsonl"):
+    with pytest.raises(ArrivalError, match=r"would both land as a\.jsonl"):
         put(zone, "events_jsonl", one, other)
     assert landed(zone) == []
 
@@ -137,7 +137,7 @@ def test_a_replayed_log_lands_each_hour_in_its_own(zone, tmp_path):
 
 def test_a_source_without_replay_says_so(zone, tmp_path):
     (tmp_path / "i.jsonl").write_text("{}")
-    with pytest.raises(ArrivalError, match="items_jsonl cannot be moved in time.*without --shift-to"):
+    with pytest.raises(ArrivalError, match=r"items_jsonl cannot be moved in time.*without --shift-to"):
         put(zone, "items_jsonl", tmp_path / "i.jsonl", shift_to=NOW)
 
 

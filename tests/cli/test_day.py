@@ -1,0 +1,150 @@
+"""A day at the command line, on real PostgreSQL, Spark and Iceberg: land, build, ask, look, hold, accept, try out."""
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from feedmill import deployment as deployments
+from feedmill.cli.app import app
+from feedmill.ledger import store
+from feedmill.timeline import HOUR
+
+PROJECT = Path(__file__).resolve().parents[2]
+HOURLY = "rollups.item_engagement_hourly"
+
+
+@pytest.fixture
+def project(deployment, tmp_path, monkeypatch):
+    """A copy of the project's facts, with the test's own ledger and lake behind the connections."""
+    copy = tmp_path / "project"
+    for part in ("include", "expectations"):
+        shutil.copytree(PROJECT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("FEEDMILL_PROJECT", str(copy))
+    _replace(monkeypatch, "AIRFLOW_CONN_FEEDMILL_LEDGER", schema=deployment.ledger.url.rpartition("/")[2])
+    extra = json.loads(os.environ["AIRFLOW_CONN_ICEBERG_DEFAULT"])["extra"]
+    own = {"landing": deployment.lake.landing, "pages": deployment.lake.pages}
+    _replace(monkeypatch, "AIRFLOW_CONN_ICEBERG_DEFAULT", extra={**extra, **own})
+    _forget()
+    yield copy
+    store.open_ledger().engine.dispose()
+    _forget()
+
+
+def _replace(monkeypatch, variable, **fields):
+    monkeypatch.setenv(variable, json.dumps({**json.loads(os.environ[variable]), **fields}))
+
+
+def _forget():
+    store.open_ledger.cache_clear()
+    deployments.open_deployment.cache_clear()
+
+
+def run(*command, code=0):
+    """The command's JSON; and its exit code must be this."""
+    result = CliRunner().invoke(app, [*command, "--json"])
+    assert result.exit_code == code, result.stderr
+    return json.loads(result.stdout) if result.stdout else result.stderr
+
+
+def test_a_day_at_the_command_line(project, tmp_path, monkeypatch):
+    hour = HOUR.floor(datetime.now(UTC)) - timedelta(hours=1)
+    name = HOUR.name_of(hour)
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "event_id": f"e{n}",
+                    "event_time": f"2020-01-01T07:0{n}:00Z",
+                    "event_types": ["impression", "click"] if n == 0 else ["impression"],
+                    "item_id": f"i{n % 2}",
+                }
+            )
+            + "\n"
+            for n in range(5)
+        )
+    )
+    # Nothing is there yet: no table, no rows, no partitions.
+    assert run("sql", f"select count(*) as n from {HOURLY}") == [{"n": 0}]
+    assert [table["partitions"] for table in run("status")] == [[]] * 6
+
+    end = (hour + timedelta(hours=1)).isoformat()
+    (arrival,) = run("land", "--source", "events_jsonl", str(log), "--shift-to", end)
+    assert (arrival["state"], arrival["hour"]) == ("landed", name)
+
+    for table in ("events.landed", "events.clean"):
+        assert run("build", table, "--start", name)["publish"]["published"] == [name]
+    # Without --start: the newest partition that has ended, which is this one.
+    assert run("build", HOURLY)["publish"]["published"] == [name]
+    ask = f"select item_id, impressions, clicks from {HOURLY} order by item_id"
+    published = [
+        {"item_id": "i0", "impressions": 3, "clicks": 1},
+        {"item_id": "i1", "impressions": 2, "clicks": 0},
+    ]
+    assert run("sql", ask) == published
+    assert run("status", HOURLY)[0]["counts"] == {"published": 1}
+    assert run("status", HOURLY, "--stale-only") == []
+
+    # Trying a transform out: what would change, and nothing does.
+    import include.spark.rollups.item_engagement_hourly as module
+
+    right = module.transform
+    monkeypatch.setattr(
+        module, "transform", lambda clean: right(clean.where("event_id != 'e1' and event_id != 'e3'")).replace(3, 4)
+    )
+    tried = run("build", HOURLY, "--no-publish", "--diff")
+    (partition,) = tried["diff"]["partitions"]
+    assert (partition["added"], partition["removed"], partition["changed"]) == (0, 1, 1)
+    (column,) = tried["diff"]["columns"]
+    assert (column["column"], column["before"], column["after"]) == ("impressions", 3, 4)
+    assert (tried["publish"], tried["check"]) == (None, None)
+    assert run("sql", ask) == published
+    assert run("status", "--builds", "--limit", "1")[0]["state"] == "discarded"
+    assert run("status", HOURLY)[0]["counts"] == {"published": 1}
+
+    # A mistake in the transform, with its file and line.
+    monkeypatch.setattr(module, "transform", lambda clean: right(clean.select("nope")))
+    assert "`nope` cannot be resolved" in run("build", HOURLY, "--no-publish", code=1)
+    monkeypatch.setattr(module, "transform", right)
+
+    # A failed check holds the partition; what is published stays; a person may accept it.
+    path = project / "expectations/rollups/item_engagement_hourly.json"
+    suite = json.loads(path.read_text())
+    suite["expectations"].append(
+        {
+            "type": "expect_column_max_to_be_between",
+            "kwargs": {"column": "clicks", "max_value": 0},
+            "severity": "critical",
+        }
+    )
+    path.write_text(json.dumps(suite))
+    held = run("build", HOURLY, code=1)
+    assert held["check"]["held"] == held["publish"]["held"] == [name]
+    (shown,) = run("status", HOURLY, code=1)[0]["partitions"]
+    assert shown["state"] == "held"
+    assert held["build"] in shown["why"]
+    as_built = run("sql", "--as-of-build", held["build"], ask)
+    assert as_built == published
+    assert "needs a name and a reason" in run("accept", held["build"], name, "--name", "Ada", "--reason", " ", code=2)
+    assert run("accept", held["build"], name, "--name", "Ada", "--reason", "A test")["published"] == [name]
+    assert run("status", HOURLY)[0]["counts"] == {"published": 1}
+    assert "there is nothing to accept" in run(
+        "accept", run("status", "--builds", "--limit", "20")[-1]["build"], name, "--name", "A", "--reason", "b", code=2
+    )
+
+
+def test_the_calendar_has_a_cell_for_each_hour_and_a_legend(project):
+    result = CliRunner().invoke(app, ["status"])
+    assert result.exit_code == 0
+    assert "nothing was ever published" in result.stdout
+
+
+def test_a_spark_that_does_not_answer_is_unreachable(project, monkeypatch):
+    _replace(monkeypatch, "AIRFLOW_CONN_SPARK_DEFAULT", port=1)
+    yesterday = HOUR.name_of(HOUR.floor(datetime.now(UTC)) - timedelta(days=1))
+    assert "feedmill s" in run("build", HOURLY, "--start", yesterday, "--no-publish", code=3)
