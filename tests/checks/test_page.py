@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ from contract_frames import CONTRACT, FIRST, expectation, suite
 from feedmill.checks import words
 from feedmill.checks.judge import Finding, Verdict
 from feedmill.checks.page import PARTITIONS_SHOWN, Report, render, sentence
-from feedmill.checks.query import failing_rows
+from feedmill.checks.query import failing_rows, on_command_line
 from feedmill.checks.suite import Suite
 from feedmill.spec import Maintainer
 from feedmill.timeline import DAY, HOUR, Range
@@ -164,3 +165,16 @@ def test_every_kind_has_a_query_that_trino_can_parse_and_words(tmp_path: Path) -
         assert words.describe(e)
         for column in e.columns:
             assert column in words.complain(e, 2 if e.kind.rows else None, None)
+
+
+def test_the_command_asks_duckdb_the_same_question() -> None:
+    sql = (
+        "SELECT *\nFROM feedmill.rollups.clicks FOR VERSION AS OF 'build_ab'\n"
+        "WHERE hour = TIMESTAMP '2026-05-01 11:00:00 UTC'\n  AND clicks < 0\nLIMIT 100"
+    )
+    command = on_command_line(sql, "rollups.clicks", "ab")
+    asked = shlex.split(command)
+    assert asked[:4] == ["feedmill", "sql", "--as-of-build", "ab"]
+    assert asked[4] == (
+        "SELECT * FROM rollups.clicks WHERE hour = TIMESTAMPTZ '2026-05-01 11:00:00+00' AND clicks < 0 LIMIT 100"
+    )

@@ -129,6 +129,7 @@ def _finding(report: Report, verdict: Verdict, finding: Finding) -> dict[str, An
         ],
         "numeric": {name for name in columns if _numeric(finding.samples, name)},
         "query": sql,
+        "command": query.on_command_line(sql, report.table, report.build, report.catalog),
     }
 
 

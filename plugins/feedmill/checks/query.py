@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -55,6 +57,13 @@ def failing_rows(
     condition = _condition(expectation.type, kwargs, columns)
     extra = f"\n  AND {condition}" if condition else ""
     return f"SELECT *\nFROM {source}\nWHERE {within}{extra}\nLIMIT 100"
+
+
+def on_command_line(sql: str, table: str, build: str, catalog: str = "feedmill") -> str:
+    """The same question for ``feedmill sql``, for where no Trino runs: DuckDB over the build's branch."""
+    asked = sql.replace(_source(table, build, catalog), table)
+    asked = re.sub(r"TIMESTAMP '([^']+) UTC'", r"TIMESTAMPTZ '\1+00'", asked)
+    return f"feedmill sql --as-of-build {build} {shlex.quote(' '.join(asked.split()))}"
 
 
 def _condition(type_: str, kwargs: Mapping[str, Any], columns: Sequence[str]) -> str:
