@@ -144,21 +144,33 @@ def _move(table: Table, build: Build, candidates: list[Moved], ledger: Ledger, l
         if not todo:
             return
         publishes.write_intent(session, build, [c.partition for c in todo])
-    snapshot = _commit(table, build, todo, lake)
+    snapshot, moved = _commit(table, build, todo, lake)
+    lost = {c.partition for c in todo} - {m.partition for m in moved}
+    outcome.superseded = sorted({*outcome.superseded, *lost})
+    outcome.published = [p for p in outcome.published if p not in lost]
+    outcome.unchanged = [p for p in outcome.unchanged if p not in lost]
     with ledger.transaction() as session:
         publishes.close_intents(session, build.id)
-        publishes.record(session, build, todo, snapshot.snapshot_id)
+        if snapshot is not None:
+            publishes.record(session, build, moved, snapshot.snapshot_id)
 
 
-def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> Snapshot:
-    """One Iceberg commit on ``main`` that replays the judged snapshot for these partitions."""
-    partitions = [entry.partition for entry in todo]
-    properties = _summary(build, todo)
+def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[Snapshot | None, list[Moved]]:
+    """One Iceberg commit on ``main`` that replays the judged snapshot for these partitions, and which it moved.
+
+    Each attempt asks ``main`` itself who is current: the lock is a connection, and may be lost while we live on.
+    """
     for attempt in range(ATTEMPTS):
         iceberg = lake.load(table)
+        newer = _superseded(iceberg, build, {entry.partition for entry in todo})
+        todo = [entry for entry in todo if entry.partition not in newer]
+        if not todo:
+            return None, []
+        partitions = [entry.partition for entry in todo]
+        properties = _summary(build, todo)
         done = _find(iceberg, build.id, partitions)
         if done is not None:
-            return done
+            return done, todo
         # PyIceberg's own retries duplicated rows when one build was published twice at once: off, in memory only.
         iceberg.metadata = iceberg.metadata.model_copy(
             update={"properties": {**iceberg.metadata.properties, "commit.retry.num-retries": "0"}}
@@ -181,13 +193,27 @@ def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> Snapsh
                 raise
             log.info("%s: another commit came first, attempt %d: %s", table.name, attempt + 1, error)
             time.sleep(random.uniform(0.02, 0.1) * min(attempt + 1, 10))  # noqa: S311 - not for secrets
-    iceberg = lake.load(table)
-    done = _find(iceberg, build.id, partitions)
+    done = _find(lake.load(table), build.id, [entry.partition for entry in todo])
     if done is None:
         raise CommitFailedException(
             f"{table.name}: {ATTEMPTS} attempts to publish build {build.id} all met another commit"
         )
-    return done
+    return done, todo
+
+
+def _superseded(iceberg: IcebergTable, build: Build, partitions: set[datetime]) -> set[datetime]:
+    """Those of the partitions whose newest commit on ``main`` is of a build that began later."""
+    open_, newer = set(partitions), set()
+    for snapshot in _ancestors(iceberg):
+        summary = _properties(snapshot)
+        if not open_:
+            break
+        if _BUILD_ID in summary:
+            found = open_ & {datetime.fromisoformat(p) for p in json.loads(summary["feedmill.partitions"])}
+            open_ -= found
+            if (int(summary["feedmill.epoch"]), int(summary["feedmill.begin"])) > (build.epoch, build.begin):
+                newer |= found
+    return newer
 
 
 def _find(iceberg: IcebergTable, build_id: str, partitions: Iterable[datetime]) -> Snapshot | None:
