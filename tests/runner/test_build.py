@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import update
 
 from feedmill.checks.check import check
 from feedmill.deployment import Deployment
@@ -14,6 +17,7 @@ from feedmill.lake.publish import publish
 from feedmill.landing import LandingError
 from feedmill.ledger import builds
 from feedmill.ledger.facts import load
+from feedmill.ledger.models import File
 from feedmill.ledger.staleness import stale_because
 from feedmill.runner.build import build
 from feedmill.timeline import HOUR, Range
@@ -72,23 +76,41 @@ def test_files_become_checked_published_rows_and_every_row_is_accounted_for(depl
     assert sum(row["clicks"] for row in roll_up) == 1
 
 
-def test_hour_by_hour_in_any_order_equals_one_range(deployment: Deployment) -> None:
-    for offset in range(3):
-        hour = START + timedelta(hours=offset)
-        # Hour 2 also brings a late event of hour 0.
-        late = [event(1000, START + timedelta(minutes=7))] if offset == 2 else []
-        land(deployment, hour, "a.jsonl", [*(event(n, hour + timedelta(minutes=n)) for n in range(offset + 1)), *late])
-    end = START + timedelta(hours=3)
-    for name in HOURLY:
-        make(deployment, name, START, end, "test/range")
-    as_range = {name: rows_of(deployment, name) for name in HOURLY}
+SPLITS = st.permutations(range(4)).flatmap(
+    lambda order: st.lists(st.booleans(), min_size=3, max_size=3).map(lambda joined: _ranges(order, joined))
+)
+"""Every hour of four at least once, as single hours and as longer ranges, in any order."""
+
+
+def _ranges(order: list[int], joined: list[bool]) -> list[tuple[int, int]]:
+    """Ranges of hours: an hour with its right neighbour where ``joined`` says so, so that some are built twice."""
+    return [(hour, min(hour + 1 + int(hour < 3 and joined[hour]), 4)) for hour in order]
+
+
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(splits=SPLITS)
+def test_any_ranges_in_any_order_give_the_rows_of_one_range(
+    week: dict[str, list[tuple[object, ...]]], deployment: Deployment, splits: list[tuple[int, int]]
+) -> None:
     numbers = _numbers(deployment)
-    for offset in (2, 0, 1):
-        hour = START + timedelta(hours=offset)
-        for name in HOURLY:
-            make(deployment, name, hour, hour + timedelta(hours=1), f"test/{offset}")
-    assert {name: rows_of(deployment, name) for name in HOURLY} == as_range
+    for number, (first, end) in enumerate(splits):
+        for name in HOURLY[2:]:
+            make(deployment, name, START + timedelta(hours=first), START + timedelta(hours=end), f"test/{number}")
+    assert {name: rows_of(deployment, name) for name in HOURLY} == week
     assert _numbers(deployment) == numbers, "an identical rebuild must keep its number, so that it wakes nobody"
+
+
+@pytest.fixture
+def week(deployment: Deployment) -> dict[str, list[tuple[object, ...]]]:
+    """Four hours with rows, duplicates, a late event and an hour with nothing, built as one range: their rows."""
+    for offset in (0, 1, 3):
+        hour = START + timedelta(hours=offset)
+        rows = [event(10 * offset + n, hour + timedelta(minutes=n), user_id=f"u{n}") for n in range(offset + 2)]
+        late = [event(1000 + offset, START + timedelta(minutes=7)), rows[0]] if offset else []
+        land(deployment, hour, "a.jsonl", [*rows, *late])
+    for name in HOURLY:
+        make(deployment, name, START, START + timedelta(hours=4), "test/range")
+    return {name: rows_of(deployment, name) for name in HOURLY}
 
 
 def _numbers(deployment: Deployment) -> dict[tuple[str, datetime], int]:
@@ -104,8 +126,6 @@ def test_an_hour_that_becomes_empty_loses_its_old_rows(deployment: Deployment) -
     assert len(rows_of(deployment, "events.landed")) == 1
     # The file is taken back, which a person does in the ledger: its registration goes with it.
     with deployment.ledger.transaction() as session:
-        from feedmill.ledger.models import File
-
         session.delete(session.get(File, path.as_uri()))
     path.unlink()
     make(deployment, "events.landed", START, end)
@@ -117,7 +137,6 @@ def test_a_late_file_goes_to_the_open_hour_and_makes_the_hour_it_touches_stale(d
     land(deployment, START, "a.jsonl", [event(1, START)])
     for name in HOURLY[:3]:
         make(deployment, name, START, end)
-    clean = deployment.tables["events.clean"]
     assert _stale(deployment, "events.clean", START) == []
     # The hour is sealed: this file is registered, but for the hour that is open now.
     land(deployment, START, "late.jsonl", [event(2, START + timedelta(minutes=1))])
@@ -132,15 +151,10 @@ def test_a_late_file_goes_to_the_open_hour_and_makes_the_hour_it_touches_stale(d
     make(deployment, "events.clean", START, end, "test/late")
     assert len(rows_of(deployment, "events.clean")) == 2
     assert _stale(deployment, "events.clean", START) == []
-    assert clean.name == "events.clean"
 
 
 def _publish_as_if_ended(deployment: Deployment, hour: datetime) -> None:
     """Move the open hour's files to an hour that has ended, as the clock would."""
-    from sqlalchemy import update
-
-    from feedmill.ledger.models import File
-
     ended = hour - timedelta(hours=1)
     with deployment.ledger.transaction() as session:
         session.execute(update(File).where(File.arrival_hour == hour).values(arrival_hour=ended))
