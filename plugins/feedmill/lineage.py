@@ -6,9 +6,9 @@ places in between, each column sorted by where its neighbours lie. Colours follo
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
 from statistics import fmean
@@ -60,10 +60,12 @@ class _Box:
     fact: str
     kind: str
 
-    @property
-    def width(self) -> float:
-        longest = max(len(self.name) * _CHARACTER, len(self.fact) * _CHARACTER * 0.75)
-        return round(longest + 28) if self.name else 0
+    width: float = 0
+
+
+def _box(key: str, name: str, fact: str, kind: str) -> _Box:
+    longest = max(len(name) * _CHARACTER, len(fact) * _CHARACTER * 0.75)
+    return _Box(key, name, fact, kind, round(longest + 28))
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def svg(tables: Map) -> str:
         f'<rect class="page" width="{width:.0f}" height="{height:.0f}"/>',
     ]
     lines += [_edge_svg(edge, chain, boxes, places) for edge, chain in chains]
-    lines += [_label_svg(edge, chain, places) for edge, chain in chains if edge.label]
+    lines += _labels_svg(chains, places)
     lines += [_box_svg(boxes[key], *places[key]) for column in columns for key in column if boxes[key].name]
     return "\n".join([*lines, "</svg>", ""])
 
@@ -100,12 +102,12 @@ def _graph(tables: Map) -> tuple[dict[str, _Box], list[_Edge]]:
     edges = []
     for table in tables:
         fact = f"{table.schema} · {table.every.value} · {table.maintainer.name}"
-        boxes[table.name] = _Box(table.name, table.short_name, fact, "box")
+        boxes[table.name] = _box(table.name, table.short_name, fact, "box")
     for table in tables:
         for entry in table.inputs:
             if isinstance(entry, Files):
                 key = f"files of {entry.kind}"
-                boxes.setdefault(key, _Box(key, key, "landing zone", "files"))
+                boxes.setdefault(key, _box(key, key, "landing zone", "files"))
             else:
                 key = entry.table.name
             edges.append(_Edge(key, table.name, _label(entry, table), isinstance(entry, Input) and entry.as_of))
@@ -121,7 +123,7 @@ def _label(entry: Files | Input, table: Table) -> str:
     if not entry.lookback:
         return ""
     length = entry.lookback + table.every.length
-    return f"{length.days} days" if length.days else f"{length // HOUR.length} hours"
+    return f"{length.days} days" if length.days > 1 else f"{length // HOUR.length} hours"
 
 
 def _columns(boxes: dict[str, _Box], edges: Sequence[_Edge]) -> tuple[list[list[str]], list[tuple[_Edge, list[str]]]]:
@@ -193,9 +195,8 @@ def _place(
         width = max((boxes[key].width for key in column), default=0)
         for key in column:
             places[key] = (x, round(y[key] - low + MARGIN + HEIGHT / 2, 1))
-        for key in column:
-            if not boxes[key].name:
-                places[key] = (x + width / 2, places[key][1])
+            # A long edge crosses the whole column, so that it bends only where no box is.
+            boxes[key] = replace(boxes[key], width=width if not boxes[key].name else boxes[key].width)
         x += width + GAP
     height = max((place[1] for place in places.values()), default=rows) + HEIGHT / 2 + MARGIN
     return places, x - GAP + MARGIN, height
@@ -223,25 +224,30 @@ def _box_svg(box: _Box, x: float, y: float) -> str:
     return body if box.kind == "files" else f'<a href="tables/{escape(box.key)}.md">{body}</a>'
 
 
-def _points(
-    chain: Sequence[str], boxes: dict[str, _Box], places: dict[str, tuple[float, float]]
-) -> list[tuple[float, float]]:
-    """From the right side of the first box, through the places between, to the left side of the last."""
-    x, y = places[chain[0]]
-    return [(x + boxes[chain[0]].width, y), *(places[key] for key in chain[1:])]
-
-
 def _edge_svg(edge: _Edge, chain: Sequence[str], boxes: dict[str, _Box], places: dict[str, tuple[float, float]]) -> str:
-    points = _points(chain, boxes, places)
-    path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
-    for (x, y), (to_x, to_y) in pairwise(points):
+    x, y = places[chain[0]]
+    x += boxes[chain[0]].width
+    path = f"M{x:.1f} {y:.1f}"
+    for key in chain[1:]:
+        to_x, to_y = places[key]
         middle = (x + to_x) / 2
         path += f" C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}"
+        x, y = to_x, to_y
+        if not boxes[key].name:
+            x += boxes[key].width
+            path += f" H{x:.1f}"
     return f'<path class="edge{" asof" if edge.dashed else ""}" d="{path}" marker-end="url(#head)"/>'
 
 
-def _label_svg(edge: _Edge, chain: Sequence[str], places: dict[str, tuple[float, float]]) -> str:
+def _labels_svg(chains: list[tuple[_Edge, list[str]]], places: dict[str, tuple[float, float]]) -> Iterator[str]:
     """Beside the arrow's head, where edges have parted, on the side that the edge does not come from."""
-    x, y = places[edge.target]
-    y += 15 if places[chain[-2]][1] < y else -7
-    return f'<text class="label" x="{x - 10:.1f}" y="{y:.1f}" text-anchor="end">{escape(edge.label)}</text>'
+    taken: Counter[tuple[str, bool]] = Counter()
+    for edge, chain in chains:
+        if not edge.label:
+            continue
+        x, y = places[edge.target]
+        below = places[chain[-2]][1] < y
+        line = 13 * taken[edge.target, below]
+        taken[edge.target, below] += 1
+        y += 15 + line if below else -7 - line
+        yield f'<text class="label" x="{x - 10:.1f}" y="{y:.1f}" text-anchor="end">{escape(edge.label)}</text>'

@@ -17,6 +17,12 @@ from __future__ import annotations
 
 def main() -> None:
     """The entry point of ``feedmill``; ends the process with an :class:`~feedmill.cli.exits.Exit`."""
+    import sys
+    import warnings
+
     from feedmill.cli.app import app
 
+    if "--debug" not in sys.argv:
+        # Libraries' words to developers, some of them at the end of the process; a user is told by an error.
+        warnings.simplefilter("ignore")
     app(prog_name="feedmill")

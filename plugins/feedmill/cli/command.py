@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import traceback
-import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -42,11 +41,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
         def run(*, as_json: bool, debug: bool, **arguments: Any) -> None:
             _CURRENT.as_json, _CURRENT.debug = as_json, debug
             try:
-                with warnings.catch_warnings():
-                    if not debug:
-                        # Libraries' words to developers; what concerns the user comes as an error.
-                        warnings.simplefilter("ignore")
-                    function(**arguments)
+                function(**arguments)
             except typer.Exit:
                 raise
             except (Exception, KeyboardInterrupt) as error:

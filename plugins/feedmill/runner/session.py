@@ -38,7 +38,7 @@ def connect(url: str, session_id: str) -> SparkSession:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     # What pyspark.sql.functions looks at; without it, they ask for a JVM in this process.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
-    separator = "" if url.endswith(";") else (";" if "/;" in url else "/;")
+    separator = "" if url.endswith(";") else (";" if "/;" in url or url.endswith("/") else "/;")
     try:
         session = SparkSession.builder.remote(f"{url}{separator}session_id={session_id};user_id={_USER}").create()
         session.client.set_retry_policies([DefaultPolicy(max_retries=4, initial_backoff=200, max_backoff=1000)])
@@ -79,9 +79,15 @@ def interrupt(session_id: str) -> None:
 
 def _unavailable(url: str, error: Exception) -> SparkUnavailableError:
     where = url.partition("/;")[0]
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # PySpark wraps grpc's error, whose text is a page that begins with its class; its details are the sentence.
+    text, cause = str(error), error.__cause__ or error.__context__
+    for one in (error, cause):
+        details = getattr(one, "details", None)
+        if callable(details):
+            text = str(details())
+    reason = text.splitlines()[0] if text else type(error).__name__
     return SparkUnavailableError(
-        f"Spark Connect does not answer at {where} ({reason}); `feedmill status` says which part of the stack is down"
+        f"Spark Connect does not answer at {where} ({reason}); `feedmill stack status` says which part is down"
     )
 
 
