@@ -65,17 +65,20 @@ def _closure(modules: set[str], project: Path) -> set[str]:
         if name in seen or _file(name, project) is None:
             continue
         seen.add(name)
-        pending.extend(_imports(_tree(name, project), name))
+        path = _file(name, project)
+        package = name if path is not None and path.name == "__init__.py" else name.rpartition(".")[0]
+        pending.extend(_imports(_tree(name, project), package))
     return seen
 
 
-def _imports(tree: ast.Module, name: str) -> Iterator[str]:
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    """What a module of the package imports: modules, and names that may be modules."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            package = name.rsplit(".", node.level)[0] if node.level else ""
-            module = ".".join(part for part in (package, node.module or "") if part)
+            base = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
 

@@ -20,7 +20,7 @@ from pyiceberg.transforms import IdentityTransform
 from feedmill import connections
 from feedmill.connections import CATALOG
 from feedmill.lake import ddl as ddl_module
-from feedmill.lake.ddl import Ddl
+from feedmill.lake.ddl import Ddl, DdlError
 from feedmill.spec import Table
 from feedmill.timeline import DAY, Period, Range, runs
 
@@ -61,8 +61,15 @@ class Lake:
         return load_catalog(CATALOG, **self.properties)
 
     def ddl(self, table: Table) -> Ddl:
-        """The table's DDL."""
-        return ddl_module.read(self.project / table.ddl_path)
+        """The table's DDL.
+
+        Raises:
+            DdlError: the file cannot be used, or creates another table.
+        """
+        ddl = ddl_module.read(self.project / table.ddl_path)
+        if ddl.name != table.name:
+            raise DdlError(f"{self.project / table.ddl_path} creates {ddl.name}, and belongs to {table.name}")
+        return ddl
 
     def load(self, table: Table) -> IcebergTable:
         """The table with its newest metadata.

@@ -88,17 +88,20 @@ class Ddl:
         return Schema(*fields)
 
 
-@cache
 def read(path: Path) -> Ddl:
-    """Read a DDL file.
+    """Read a DDL file; parsed again only when it has changed.
 
     Raises:
         DdlError: the file is missing, is not one ``CREATE TABLE``, or lacks a comment or a partition column.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        return _parse(path, path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DdlError(f"{path} is missing; every table needs its DDL there") from None
+
+
+@cache
+def _parse(path: Path, text: str) -> Ddl:
     try:
         statements = [s for s in sqlglot.parse(text, read="spark") if s is not None]
     except sqlglot.errors.ParseError as error:
@@ -139,7 +142,7 @@ def _column(path: Path, node: exp.ColumnDef) -> Column:
         raise DdlError(f"{path}: column {node.name} has no type")
     try:
         return Column(node.name, _type(kind), kind.sql(dialect="spark"), required, comment)
-    except KeyError:
+    except (KeyError, IndexError, ValueError):  # not in the list, or without its element type or precision
         raise DdlError(
             f"{path}: column {node.name} has the type {kind.sql(dialect='spark')}, which is not supported"
         ) from None

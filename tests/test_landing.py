@@ -1,0 +1,189 @@
+"""Rule 6: files are found once, judged as a whole, and never read after they changed."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from feedmill import landing
+from feedmill.landing import LandingError, discover, verify
+from feedmill.ledger.models import File
+from feedmill.ledger.store import Ledger
+from feedmill.spec import Source
+
+LINES = Source("lines", kind="events", suffixes=(".jsonl", ".jsonl.gz"), layout="lines")
+TABLES = Source("tables", kind="events", suffixes=(".parquet",), layout="parquet")
+ITEMS = Source("items", kind="items", suffixes=(".jsonl",), layout="lines")
+SOURCES = {source.name: source for source in (LINES, TABLES, ITEMS)}
+NOW = datetime(2026, 5, 2, 9, tzinfo=UTC)
+HOUR = "2026-05-01T13"
+TEXT = b'{"a": 1}\n' * 1000
+
+
+def put(root: Path, content: bytes, name: str = "a.jsonl", source: str = "lines", hour: str = HOUR) -> Path:
+    path = root / source / hour / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def found(root: Path, ledger: Ledger, *kinds: str) -> list[File]:
+    return discover(root.as_uri(), SOURCES, kinds or ("events",), ledger, NOW)  # type: ignore[arg-type]
+
+
+def defect(root: Path, ledger: Ledger, content: bytes, name: str, source: str = "lines") -> str | None:
+    put(root, content, name, source)
+    (file,) = found(root, ledger)
+    return file.defect
+
+
+def test_a_file_is_registered_once_with_what_the_storage_says(tmp_path: Path, ledger: Ledger) -> None:
+    path = put(tmp_path, TEXT)
+    os.utime(path, (1_777_000_000, 1_777_000_000))
+    (file,) = found(tmp_path, ledger)
+    assert (file.path, file.source, file.kind, file.size, file.defect) == (
+        f"file://{path}",
+        "lines",
+        "events",
+        len(TEXT),
+        None,
+    )
+    assert file.arrival_hour == datetime(2026, 5, 1, 13, tzinfo=UTC)
+    assert file.received_at == datetime.fromtimestamp(1_777_000_000, UTC)
+    assert found(tmp_path, ledger) == []
+    verify([file])
+
+
+def test_only_the_kinds_that_are_asked_for_are_found(tmp_path: Path, ledger: Ledger) -> None:
+    put(tmp_path, TEXT)
+    put(tmp_path, TEXT, source="items")
+    assert [file.source for file in found(tmp_path, ledger, "items")] == ["items"]
+    assert [file.source for file in found(tmp_path, ledger, "events", "items")] == ["lines"]
+
+
+def test_names_that_start_with_a_dot_or_an_underscore_are_not_there_yet(tmp_path: Path, ledger: Ledger) -> None:
+    put(tmp_path, TEXT, ".a.jsonl.tmp")
+    put(tmp_path, TEXT, "_SUCCESS")
+    put(tmp_path, TEXT, hour="_temporary")
+    put(tmp_path, TEXT, hour=".staging")
+    assert found(tmp_path, ledger) == []
+    (tmp_path / "lines" / HOUR / ".a.jsonl.tmp").rename(tmp_path / "lines" / HOUR / "a.jsonl")
+    assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["a.jsonl"]
+
+
+def test_a_landing_zone_that_is_not_there_has_no_files(tmp_path: Path, ledger: Ledger) -> None:
+    assert found(tmp_path / "nothing", ledger) == []
+
+
+@pytest.mark.parametrize("hour", ["2026-05-01", "2026-05-01T13:00", "2026-05-01T13+02:00", "today", "2026-05-01T25"])
+def test_a_folder_that_names_no_hour_is_an_error_that_says_what_to_do(
+    tmp_path: Path, ledger: Ledger, hour: str
+) -> None:
+    path = put(tmp_path, TEXT, hour=hour)
+    with pytest.raises(LandingError) as raised:
+        found(tmp_path, ledger)
+    assert str(path) in str(raised.value)
+    assert f"such as 2026-05-01T13; {hour!r} is none" in str(raised.value)
+    assert "feedmill land --source lines" in str(raised.value)
+
+
+def test_a_file_beside_the_folders_or_below_one_is_an_error_too(tmp_path: Path, ledger: Ledger) -> None:
+    put(tmp_path, TEXT, hour=f"{HOUR}/part")
+    with pytest.raises(LandingError, match="'part' is none"):
+        found(tmp_path, ledger)
+    (tmp_path / "lines" / HOUR / "part" / "a.jsonl").rename(tmp_path / "lines" / "a.jsonl")
+    with pytest.raises(LandingError, match="'lines' is none"):
+        found(tmp_path, ledger)
+
+
+def test_a_truncated_gzip_tells_after_which_line_it_ends(tmp_path: Path, ledger: Ledger) -> None:
+    whole = gzip.compress(TEXT)
+    reason = defect(tmp_path, ledger, whole[:-4], "a.jsonl.gz")
+    assert reason == "truncated gzip: it ends after line 1000 without the closing checksum"
+
+
+def test_a_gzip_cut_in_its_data_is_truncated(tmp_path: Path, ledger: Ledger) -> None:
+    whole = gzip.compress(os.urandom(4000), compresslevel=0)
+    reason = defect(tmp_path, ledger, whole[:2000], "a.jsonl.gz")
+    assert reason is not None
+    assert re.fullmatch(r"truncated gzip: it ends after line \d+ without the closing checksum", reason)
+
+
+def test_a_gzip_with_a_wrong_checksum_or_rubbish_behind_it_is_broken(tmp_path: Path, ledger: Ledger) -> None:
+    whole = bytearray(gzip.compress(TEXT))
+    whole[-6] ^= 0xFF
+    reason = defect(tmp_path, ledger, bytes(whole), "a.jsonl.gz")
+    assert reason is not None
+    assert reason.startswith("broken gzip after line ")
+    assert "incorrect data check" in reason
+    reason = defect(tmp_path, ledger, gzip.compress(TEXT) + b"rubbish", "b.jsonl.gz")
+    assert reason is not None
+    assert reason.startswith("broken gzip after line 1000: ")
+    assert defect(tmp_path, ledger, b"no gzip at all", "c.jsonl.gz") is not None
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_gzip_members_one_behind_the_other_are_one_file(
+    tmp_path: Path, ledger: Ledger, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landing, "_CHUNK", chunk)
+    member = gzip.compress(b"a\nb\n")
+    assert defect(tmp_path, ledger, member * 3, "a.jsonl.gz") is None
+    reason = defect(tmp_path, ledger, member * 2 + member[:-1], "b.jsonl.gz")
+    assert reason == "truncated gzip: it ends after line 6 without the closing checksum"
+
+
+def test_a_gzip_of_nothing_is_whole_and_an_empty_file_is_no_gzip(tmp_path: Path, ledger: Ledger) -> None:
+    assert defect(tmp_path, ledger, gzip.compress(b""), "a.jsonl.gz") is None
+    reason = defect(tmp_path, ledger, b"", "b.jsonl.gz")
+    assert reason == "truncated gzip: it ends after line 0 without the closing checksum"
+    assert defect(tmp_path, ledger, b"", "c.jsonl") is None
+
+
+def test_a_parquet_file_without_its_footer_is_not_whole(tmp_path: Path, ledger: Ledger) -> None:
+    path = tmp_path / "whole.parquet"
+    pq.write_table(pa.table({"a": [1, 2]}), path)
+    whole = path.read_bytes()
+    assert defect(tmp_path, ledger, whole, "a.parquet", "tables") is None
+    for name, content in (("b", whole[:-10]), ("c", b""), ("d", b"PAR1 rubbish PAR1")):
+        reason = defect(tmp_path, ledger, content, f"{name}.parquet", "tables")
+        assert reason is not None
+        assert reason.startswith("not a whole Parquet file: ")
+        assert "\n" not in reason
+
+
+def test_a_suffix_that_the_source_does_not_take_is_a_defect_and_not_a_silence(tmp_path: Path, ledger: Ledger) -> None:
+    reason = defect(tmp_path, ledger, TEXT, "a.csv")
+    assert reason == "lines takes .jsonl, .jsonl.gz files; this is a.csv"
+
+
+def test_a_file_that_changed_after_it_was_registered_is_named_with_the_way_out(tmp_path: Path, ledger: Ledger) -> None:
+    path = put(tmp_path, TEXT)
+    (file,) = found(tmp_path, ledger)
+    path.write_bytes(TEXT[:-3] + b"2}\n")
+    with pytest.raises(LandingError, match=r"a\.jsonl changed after it was registered at .*Put the old file back"):
+        verify([file])
+    path.write_bytes(TEXT + b"\n")
+    with pytest.raises(LandingError, match="changed after it was registered"):
+        verify([file])
+    path.write_bytes(TEXT)
+    verify([file])  # the same bytes, another time: nothing has changed
+    path.unlink()
+    with pytest.raises(LandingError, match=r"a\.jsonl was registered at .* and is gone; put it back"):
+        verify([file])
+
+
+@pytest.mark.parametrize("name", ["two words.jsonl", "100%20.jsonl", "für.jsonl", "a[1].jsonl", "a#b?.jsonl"])
+def test_a_name_is_registered_as_it_is_and_found_again(tmp_path: Path, ledger: Ledger, name: str) -> None:
+    put(tmp_path, TEXT, name)
+    (file,) = found(tmp_path, ledger)
+    assert file.path.endswith(f"/{name}")
+    verify([file])
+    assert found(tmp_path, ledger) == []
