@@ -76,11 +76,13 @@ def build(
     with out.steps(f"{found.name} {span}: starting") as steps:
         run = _Run(found, span, steps)
         built = run.build()
-        checked = run.check(built) if check is not False else None
-        compared = run.compare(built) if diff else None
+        try:
+            checked = run.check(built) if check is not False else None
+            compared = run.compare(built) if diff else None
+        finally:
+            if no_publish:
+                run.discard(built)
         outcome = None if no_publish else run.publish(built)
-        if no_publish:
-            run.discard(built)
     held = bool(checked and checked.held)
     out.result(
         _plain(run, built, checked, compared, outcome),
