@@ -6,6 +6,7 @@ Every frame carries the reader's partition column, so that transforms do no part
 from __future__ import annotations
 
 import importlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
@@ -143,10 +144,20 @@ def _facts(spark: SparkSession, group: list[File]) -> DataFrame:
 
 
 def _place() -> Column:
-    """A file's path without scheme and leading slashes: Spark writes file:/ where the ledger has file:///."""
+    """A file's path without scheme and leading slashes: Spark writes file:/ where the ledger has file:///.
+
+    Spark writes ``two%20words`` for ``two words``, which the join with the ledger's path would drop in silence. A plus
+    stands for itself there, and not for a space.
+    """
     from pyspark.sql import functions as F
 
-    return F.regexp_replace("_metadata.file_path", "^[a-z0-9]+:/*", "").alias("place")
+    path = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
+    return F.regexp_replace(path, "^[a-z0-9]+:/*", "").alias("place")
+
+
+def _literally(path: str) -> str:
+    """A path that Spark does not take for a pattern: ``a[1].jsonl`` is a file, and not ``a1.jsonl``."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
 def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
@@ -160,7 +171,7 @@ def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
 
     if not group:
         return []
-    text = spark.read.option("lineSep", "\n").text([f.path for f in group])
+    text = spark.read.option("lineSep", "\n").text([_literally(f.path) for f in group])
     lines = text.select(
         _place(),
         F.col("_metadata.file_block_start").alias("block"),
@@ -176,7 +187,8 @@ def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
     numbered = (
         lines.join(F.broadcast(blocks), ["place", "block"])
         .withColumn("line", F.col("before") + F.col("id") - F.col("first") + 1)
-        .filter(F.trim("raw") != "")
+        # A blank line of a file with CRLF ends is a carriage return.
+        .filter(F.trim("raw", F.lit(" \t\r")) != "")
         .join(F.broadcast(_facts(spark, group)), "place")
     )
     return [numbered.select("source_file", "file_name", "line", "received_at", "arrival_hour", "raw")]
@@ -191,7 +203,7 @@ def _parquet_rows(spark: SparkSession, group: list[File]) -> list[DataFrame]:
         by_schema[_parquet_schema(file.path)].append(file)
     frames = []
     for _, files in sorted(by_schema.items()):
-        rows = spark.read.parquet(*[f.path for f in files])
+        rows = spark.read.parquet(*[_literally(f.path) for f in files])
         own = [c for c in rows.columns if c not in {"source_file", "file_name", "line", "received_at", "arrival_hour"}]
         frame = rows.select(_place(), (F.col("_metadata.row_index") + 1).alias("line"), *own)
         frames.append(frame.join(F.broadcast(_facts(spark, files)), "place").drop("place"))

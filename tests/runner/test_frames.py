@@ -1,0 +1,141 @@
+"""Frames: every row of every registered file, with its place, however Spark cuts files and packs them into tasks."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from feedmill.ledger.models import File
+from feedmill.runner import frames
+from feedmill.spec import Files, Maintainer, Source, Table
+from feedmill.timeline import HOUR, days
+
+START = datetime(2026, 5, 1, 10, tzinfo=UTC)
+FACTS = ("source_file", "file_name", "line")
+NAMES = ("plain.jsonl", "two words.jsonl", "100%20.jsonl", "für.jsonl", "a[1]{b}*?.jsonl", "x+y=z#1.jsonl")
+
+
+def registered(path: Path, source: str = "events_jsonl", defect: str | None = None) -> File:
+    return File(
+        path=f"file://{path}",
+        source=source,
+        kind="events",
+        arrival_hour=START,
+        size=0,
+        etag="",
+        defect=defect,
+        received_at=START,
+        number=1,
+    )
+
+
+@pytest.fixture
+def small_blocks(spark: Any) -> Iterator[Any]:
+    """A session that cuts files into blocks of 200 bytes and packs several of them into a task."""
+    spark.conf.set("spark.sql.files.maxPartitionBytes", "200")
+    spark.conf.set("spark.sql.files.openCostInBytes", "10")
+    yield spark
+    spark.conf.unset("spark.sql.files.maxPartitionBytes")
+    spark.conf.unset("spark.sql.files.openCostInBytes")
+
+
+def text_of(file: int, count: int) -> list[str]:
+    """Lines of different lengths; every seventh is blank, which has a number but no row."""
+    return ["" if n % 7 == 6 else f"{file}:{n}:" + "x" * (n % 23) for n in range(count)]
+
+
+def test_lines_keep_their_numbers_in_blocks_and_packs_under_any_name(small_blocks: Any, tmp_path: Path) -> None:
+    files, expected = [], set()
+    for index, name in enumerate(NAMES):
+        lines = text_of(index, 60 if index < 2 else 5)
+        path = tmp_path / name
+        end = "\n" if index % 2 else ""
+        path.write_bytes(("\n".join(lines) + end).encode())
+        files.append(registered(path))
+        expected |= {(f"file://{path}", name, n, line) for n, line in enumerate(lines, 1) if line}
+    path = tmp_path / "packed.jsonl.gz"
+    lines = text_of(9, 40)
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    files.append(registered(path))
+    expected |= {(f"file://{path}", path.name, n, line) for n, line in enumerate(lines, 1) if line}
+    (frame,) = frames._lines(small_blocks, files)
+    rows = [(r["source_file"], r["file_name"], r["line"], r["raw"]) for r in frame.collect()]
+    assert len(rows) == len(set(rows))
+    assert set(rows) == expected
+
+
+def test_blank_lines_and_nothing_else_are_dropped_and_bytes_arrive_unharmed(spark: Any, tmp_path: Path) -> None:
+    from pyspark.sql import functions as F
+
+    path = tmp_path / "dirt.jsonl"
+    lines = [b"a\r", b"\r", b"", b" \t ", b"caf\xe9 \xff\xfe", b"\x00", b"\xff", "ü".encode(), b" b "]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    (frame,) = frames._lines(spark, [registered(path)])
+    rows = frame.select("line", F.hex(F.encode("raw", "UTF-8")).alias("text"), F.hex("raw").alias("hex")).collect()
+    kept = {n: line for n, line in enumerate(lines, 1) if line.strip(b" \t\r")}
+    assert {row["line"]: bytes.fromhex(row["hex"]) for row in rows} == kept
+
+
+def test_parquet_rows_are_numbered_and_two_schemas_are_read_each_by_its_own(small_blocks: Any, tmp_path: Path) -> None:
+    # Row groups of 10, so that blocks cut the file too.
+    first, again, other = tmp_path / "two words.parquet", tmp_path / "100%20 ü.parquet", tmp_path / "a[1].parquet"
+    pq.write_table(pa.table({"n": list(range(40)), "x": ["a" * 30] * 40}), first, row_group_size=10)
+    pq.write_table(pa.table({"n": [100, 101], "x": ["b", "c"]}), again)
+    pq.write_table(pa.table({"n": ["text", "too"], "line": [7, 8]}), other)
+    found = frames._parquet_rows(small_blocks, [registered(p, "events_parquet") for p in (first, again, other)])
+    assert len(found) == 2, "one frame a schema"
+    rows = [row.asDict() for frame in found for row in frame.collect()]
+    assert {(row["file_name"], row["line"], row["n"]) for row in rows} == {
+        *((first.name, n + 1, n) for n in range(40)),
+        (again.name, 1, 100),
+        (again.name, 2, 101),
+        (other.name, 1, "text"),
+        (other.name, 2, "too"),
+    }
+    assert len(rows) == 44
+
+
+class Ddls:
+    """As much of a lake as records() asks for."""
+
+    def ddl(self, table: Table) -> Any:
+        from feedmill.lake.ddl import read
+
+        return read(Path(__file__).resolve().parents[2] / table.ddl_path)
+
+
+def test_a_file_with_a_defect_is_one_record_with_its_reason_beside_the_rows_of_the_others(
+    spark: Any, tmp_path: Path
+) -> None:
+    from include.spark.sources.events_jsonl import SOURCE
+
+    good = tmp_path / "good.jsonl"
+    event = {"event_id": "e1", "event_time": START.isoformat(), "event_type": "click", "item_id": "i1"}
+    good.write_text(json.dumps(event) + "\n{broken\n")
+    broken = registered(tmp_path / "gone.jsonl.gz", defect="truncated gzip: it ends after line 3")
+    team = Maintainer("team", description="tests", link="mailto:team@example.com")
+    entry = Files("events")
+    reader = Table("events.landed", HOUR, [entry], team, 2, days(9))
+    sources: dict[str, Source] = {"events_jsonl": SOURCE}
+    lake: Any = Ddls()
+    span = reader.one(START)
+    rows = frames.records(spark, entry, reader, span, [registered(good), broken], lake, sources).collect()
+    by_line = {(row["source_file"].rpartition("/")[2], row["line"]): row for row in rows}
+    assert by_line.keys() == {("good.jsonl", 1), ("good.jsonl", 2), ("gone.jsonl.gz", None)}
+    assert by_line["good.jsonl", 1]["reason"] is None
+    assert by_line["good.jsonl", 1]["event_id"] == "e1"
+    assert by_line["good.jsonl", 2]["raw"] == "{broken"
+    defect = by_line["gone.jsonl.gz", None]
+    assert (defect["reason"], defect["raw"], defect["source"]) == (broken.defect, None, "events_jsonl")
+    assert defect["arrival_hour"].astimezone(UTC) == START
+    nothing = frames.records(spark, entry, reader, span, [], lake, sources)
+    assert nothing.columns == list(rows[0].asDict())
+    assert nothing.count() == 0
