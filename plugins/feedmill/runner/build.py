@@ -126,10 +126,13 @@ def _write(
 ) -> tuple[int, list[Written]]:
     """Write every pass to the branch; return its head and what each partition holds."""
     lake = deployment.lake
+    # Facts first: what the ledger says is published stands in the snapshots that are pinned afterwards. The other way
+    # round, a dimension published in between would be chosen and then read as empty.
+    with deployment.ledger.transaction() as transaction:
+        known = facts.load(transaction, [table])
     pins = {e.table.name: lake.current_snapshot(e.table) for e in table.inputs if isinstance(e, Input)}
     with deployment.ledger.transaction() as transaction:
         builds.pin(transaction, build.id, pins)
-        known = facts.load(transaction, [table])
     name = f"{CATALOG}.{table.name}"
     branch = branch_name(build.id)
     spark.sql(f"ALTER TABLE {name} CREATE BRANCH IF NOT EXISTS `{branch}` RETAIN 7 DAYS")
