@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,9 +90,10 @@ def _asset(table: Table) -> Asset:
 
 
 def _doc(table: Table) -> str:
-    """The generated page of the table; until `make docs` has made it, what the map alone can say."""
+    """The generated page of the table, without its links; until `make docs` has made it, what the map alone can say."""
     page = _PROJECT / "docs" / "tables" / f"{table.name}.md"
     if page.is_file():
-        return page.read_text(encoding="utf-8")
+        # Its links are relative to docs/tables, and lead nowhere in Airflow.
+        return re.sub(r"\[([^\]]+)\]\((?!https?:|mailto:)[^)]*\)", r"\1", page.read_text(encoding="utf-8"))
     reads = ", ".join(f"files of {e.kind}" if isinstance(e, Files) else e.table.name for e in table.inputs)
     return f"**{table.name}**, {table.every.value}, of {table.maintainer.name}. Reads {reads}."

@@ -88,7 +88,7 @@ def _show(found: dict[str, list[Count]], week: Range, equal: bool, access: Acces
     )
     hints = [
         f"\nAirflow   {access.url}   user {access.login}   password {access.password}",
-        "          Each table has a DAG; open events.clean, a run's `check`, and its button Check page.",
+        "          Each table has a DAG; open events.clean, a run's `check`, and there Details, Check page.",
         'Tables    .venv/bin/feedmill sql "select * from rollups.item_engagement_daily limit 5"',
         "          .venv/bin/feedmill status",
         "Stop      make down",
