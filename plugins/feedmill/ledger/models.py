@@ -183,6 +183,8 @@ class Partition(Base):
     rows: Mapped[int] = mapped_column(BigInteger)
     digest: Mapped[str]
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expired_at: Mapped[datetime | None]
+    """When retention expired it (rule 8): written before its rows are deleted, null again once it is published anew."""
 
 
 class Touch(Base):

@@ -54,13 +54,14 @@ def is_recorded(session: Session, build_id: str, partition: datetime) -> bool:
     return session.execute(query).first() is not None
 
 
-def record(session: Session, build: Build, moved: list[Moved], snapshot_id: int) -> None:
+def record(session: Session, build: Build, moved: Iterable[Moved], snapshot_id: int) -> None:
     """Write the ledger rows of one Iceberg commit.
 
     All its partitions share one number. A partition whose rows equal the current ones keeps its old number, so
     that its readers stay fresh, but takes the newer begin: it has read what that build read. A partition whose
     current build began later is left as it is: that build's commit came after this one, and was recorded before it.
     """
+    moved = list(moved)
     before = current(session, build.table_name, [entry.partition for entry in moved])
     moved = [m for m in moved if m.partition not in before or before[m.partition].begin <= build.begin]
     changed = {m.partition for m in moved if m.partition not in before or before[m.partition].digest != m.digest}
@@ -77,6 +78,7 @@ def record(session: Session, build: Build, moved: list[Moved], snapshot_id: int)
             "rows": entry.rows,
             "digest": entry.digest,
             "published_at": func.now(),
+            "expired_at": None,
         }
         session.execute(
             insert(Partition)
