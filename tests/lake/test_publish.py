@@ -107,6 +107,24 @@ def test_of_two_builds_of_one_range_the_one_that_began_last_stands_whatever_fini
     agree(shop)
 
 
+def test_who_is_current_is_known_when_upkeep_has_expired_the_commits(shop: Workshop) -> None:
+    older = shop.build(TWO, each(TWO, 4), 1)
+    newer = shop.build(ONE, each(ONE, 3), 2)
+    shop.publish(newer)
+    iceberg = shop.lake.load(shop.table)
+    with iceberg.transaction() as transaction, transaction.update_snapshot().fast_append():
+        pass  # as a rewrite of files would leave it: a head that no build made
+    expired = shop.lake.load(shop.table)
+    gone = expired.metadata.snapshot_by_name("main")
+    assert gone is not None
+    assert gone.parent_snapshot_id is not None
+    expired.maintenance.expire_snapshots().by_id(gone.parent_snapshot_id).commit()
+    assert shop.commits() == []
+    outcome = shop.publish(older)
+    assert (outcome.published, outcome.superseded) == ([NEXT], [START])
+    assert shop.main() == {START: (3, 2), NEXT: (4, 1)}
+
+
 def test_without_the_lock_too_an_attempt_that_meets_a_newer_build_gives_way(shop: Workshop) -> None:
     """The lock's connection may die with its server while the publisher lives on: every attempt compares anew."""
     older = shop.build(TWO, each(TWO, 4), 1)

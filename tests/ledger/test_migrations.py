@@ -41,9 +41,9 @@ def test_a_second_upgrade_changes_nothing_and_keeps_the_counter(empty_database: 
     ledger.engine.dispose()
 
 
-def test_two_processes_that_upgrade_at_once_both_succeed(empty_database: str) -> None:
+def test_processes_that_upgrade_at_once_all_succeed(empty_database: str) -> None:
     code = (
-        "import sys; from feedmill.ledger.store import migrate; "
+        "import sys, psycopg2, alembic.command, alembic.autogenerate; from feedmill.ledger.store import migrate; "
         "print('ready', flush=True); input(); migrate(sys.argv[1])"
     )
     processes = [
@@ -54,7 +54,7 @@ def test_two_processes_that_upgrade_at_once_both_succeed(empty_database: str) ->
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(2)
+        for _ in range(3)
     ]
     for process in processes:
         assert process.stdout is not None
