@@ -8,22 +8,19 @@ of ``main``, or does not, and goes on from there.
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 from pyiceberg.table import Table as IcebergTable
-from pyiceberg.table.snapshots import Snapshot
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedmill.lake.catalog import Lake, branch_name
+from feedmill.lake.commits import Commit, commits, summary, touched_hours
 from feedmill.ledger import builds, publishes, verdicts
 from feedmill.ledger.models import Build, Publish
 from feedmill.ledger.publishes import Moved
@@ -35,8 +32,6 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 20
 """Commits to branches of the same table may come between; each costs an attempt of some 50 ms."""
-
-_BUILD_ID = "feedmill.build-id"
 
 
 class NothingToPublishError(RuntimeError):
@@ -97,7 +92,7 @@ def publish(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> Outcome:
             )
         outcome = Outcome(held=sorted(written.keys() - allowed))
         candidates = [
-            Moved(p, written[p].rows, written[p].digest, _hours(written[p].touches))
+            Moved(p, written[p].rows, written[p].digest, touched_hours(written[p].touches))
             for p in sorted(written.keys() & allowed)
         ]
         if candidates:
@@ -115,9 +110,13 @@ def reconcile(table: Table, ledger: Ledger, lake: Lake) -> list[str]:
     iceberg = lake.load_if_exists(table)
     recorded = []
     with ledger.transaction() as session:
-        for snapshot in reversed(list(_unrecorded(session, table, iceberg))):
-            build, moved = _build_of(session, table, snapshot)
-            publishes.record(session, build, moved, snapshot.snapshot_id)
+        for commit in unrecorded(session, table, iceberg):
+            build = session.get(Build, commit.build_id)
+            if build is None:
+                build = commit.build(table.name)
+                session.add(build)
+                session.flush()
+            publishes.record(session, build, commit.moved, commit.snapshot_id)
             recorded.append(build.id)
             log.warning(
                 "%s: recorded the publish of build %s, whose process died before it could",
@@ -144,18 +143,18 @@ def _move(table: Table, build: Build, candidates: list[Moved], ledger: Ledger, l
         if not todo:
             return
         publishes.write_intent(session, build, [c.partition for c in todo])
-    snapshot, moved = _commit(table, build, todo, lake)
+    snapshot_id, moved = _commit(table, build, todo, lake)
     lost = {c.partition for c in todo} - {m.partition for m in moved}
     outcome.superseded = sorted({*outcome.superseded, *lost})
     outcome.published = [p for p in outcome.published if p not in lost]
     outcome.unchanged = [p for p in outcome.unchanged if p not in lost]
     with ledger.transaction() as session:
         publishes.close_intents(session, build.id)
-        if snapshot is not None:
-            publishes.record(session, build, moved, snapshot.snapshot_id)
+        if snapshot_id is not None:
+            publishes.record(session, build, moved, snapshot_id)
 
 
-def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[Snapshot | None, list[Moved]]:
+def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[int | None, list[Moved]]:
     """One Iceberg commit on ``main`` that replays the judged snapshot for these partitions, and which it moved.
 
     Each attempt asks ``main`` itself who is current: the lock is a connection, and may be lost while we live on.
@@ -166,11 +165,11 @@ def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[
         todo = [entry for entry in todo if entry.partition not in newer]
         if not todo:
             return None, []
-        partitions = [entry.partition for entry in todo]
-        properties = _summary(build, todo)
+        partitions = {entry.partition for entry in todo}
+        properties = summary(build, todo)
         done = _find(iceberg, build.id, partitions)
         if done is not None:
-            return done, todo
+            return done.snapshot_id, todo
         # PyIceberg's own retries duplicated rows when one build was published twice at once: off, in memory only.
         iceberg.metadata = iceberg.metadata.model_copy(
             update={"properties": {**iceberg.metadata.properties, "commit.retry.num-retries": "0"}}
@@ -193,123 +192,49 @@ def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[
                 raise
             log.info("%s: another commit came first, attempt %d: %s", table.name, attempt + 1, error)
             time.sleep(random.uniform(0.02, 0.1) * min(attempt + 1, 10))  # noqa: S311 - not for secrets
-    done = _find(lake.load(table), build.id, [entry.partition for entry in todo])
+    done = _find(lake.load(table), build.id, {entry.partition for entry in todo})
     if done is None:
         raise CommitFailedException(
             f"{table.name}: {ATTEMPTS} attempts to publish build {build.id} all met another commit"
         )
-    return done, todo
+    return done.snapshot_id, todo
 
 
 def _superseded(iceberg: IcebergTable, build: Build, partitions: set[datetime]) -> set[datetime]:
     """Those of the partitions whose newest commit on ``main`` is of a build that began later."""
     open_, newer = set(partitions), set()
-    for snapshot in _ancestors(iceberg):
-        summary = _properties(snapshot)
+    for commit in commits(iceberg):
         if not open_:
             break
-        if _BUILD_ID in summary:
-            found = open_ & {datetime.fromisoformat(p) for p in json.loads(summary["feedmill.partitions"])}
-            open_ -= found
-            if (int(summary["feedmill.epoch"]), int(summary["feedmill.begin"])) > (build.epoch, build.begin):
-                newer |= found
+        found = open_ & {moved.partition for moved in commit.moved}
+        open_ -= found
+        if (commit.epoch, commit.begin) > (build.epoch, build.begin):
+            newer |= found
     return newer
 
 
-def _find(iceberg: IcebergTable, build_id: str, partitions: Iterable[datetime]) -> Snapshot | None:
+def _find(iceberg: IcebergTable, build_id: str, partitions: set[datetime]) -> Commit | None:
     """The commit on ``main`` that moved these partitions of this build, if there is one."""
-    wanted = {p.isoformat() for p in partitions}
-    for snapshot in _ancestors(iceberg):
-        summary = _properties(snapshot)
-        if summary.get(_BUILD_ID) == build_id and wanted <= json.loads(summary["feedmill.partitions"]).keys():
-            return snapshot
+    for commit in commits(iceberg):
+        if commit.build_id == build_id and partitions <= {moved.partition for moved in commit.moved}:
+            return commit
     return None
 
 
-def _unrecorded(session: Session, table: Table, iceberg: IcebergTable | None) -> Iterator[Snapshot]:
-    """Feedmill's commits on ``main`` that are newer than the newest one that the ledger knows, newest first.
+def unrecorded(session: Session, table: Table, iceberg: IcebergTable | None) -> list[Commit]:
+    """Feedmill's commits on ``main`` that are newer than the newest one that the ledger knows, oldest first.
 
     Publishes of a table are serial, so whatever is older than a recorded one is recorded too.
     """
-    if iceberg is None:
-        return
-    for snapshot in _ancestors(iceberg):
-        if _BUILD_ID not in _properties(snapshot):
-            continue
+    found: list[Commit] = []
+    for commit in commits(iceberg):
         known = select(Publish.build_id).where(
-            Publish.table_name == table.name, Publish.snapshot_id == snapshot.snapshot_id
+            Publish.table_name == table.name, Publish.snapshot_id == commit.snapshot_id
         )
         if session.execute(known.limit(1)).first():
-            return
-        yield snapshot
-
-
-def _ancestors(iceberg: IcebergTable) -> Iterator[Snapshot]:
-    snapshot = iceberg.metadata.snapshot_by_name("main")
-    by_id = {s.snapshot_id: s for s in iceberg.metadata.snapshots}
-    while snapshot is not None:
-        yield snapshot
-        snapshot = by_id.get(snapshot.parent_snapshot_id) if snapshot.parent_snapshot_id else None
-
-
-def _properties(snapshot: Snapshot) -> dict[str, str]:
-    return dict(snapshot.summary.additional_properties) if snapshot.summary else {}
-
-
-def _summary(build: Build, moved: list[Moved]) -> dict[str, str]:
-    """All that the ledger would need to be rebuilt from this commit (rule 10)."""
-    partitions = {
-        m.partition.isoformat(): {
-            "rows": m.rows,
-            "digest": m.digest,
-            "touches": None if m.touches is None else {hour.isoformat(): rows for hour, rows in m.touches.items()},
-        }
-        for m in moved
-    }
-    return {
-        _BUILD_ID: build.id,
-        "feedmill.range": f"{build.range_start.isoformat()}/{build.range_end.isoformat()}",
-        "feedmill.begin": str(build.begin),
-        "feedmill.epoch": str(build.epoch),
-        "feedmill.identity": build.identity,
-        "feedmill.owner": build.owner,
-        "feedmill.inputs": json.dumps(build.pins),
-        "feedmill.partitions": json.dumps(partitions),
-    }
-
-
-def _build_of(session: Session, table: Table, snapshot: Snapshot) -> tuple[Build, list[Moved]]:
-    """The build of a commit, made anew from the commit where the ledger lost it, and what it moved."""
-    summary = _properties(snapshot)
-    build = session.get(Build, summary[_BUILD_ID])
-    if build is None:
-        start, _, end = summary["feedmill.range"].partition("/")
-        build = Build(
-            id=summary[_BUILD_ID],
-            table_name=table.name,
-            range_start=datetime.fromisoformat(start),
-            range_end=datetime.fromisoformat(end),
-            begin=int(summary["feedmill.begin"]),
-            epoch=int(summary["feedmill.epoch"]),
-            identity=summary["feedmill.identity"],
-            owner=summary["feedmill.owner"],
-            state="built",
-            session_id="",
-            pins=json.loads(summary["feedmill.inputs"]),
-            snapshot_id=snapshot.snapshot_id,
-            finished_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-        )
-        session.add(build)
-        session.flush()
-    moved = [
-        Moved(datetime.fromisoformat(p), entry["rows"], entry["digest"], _hours(entry["touches"]))
-        for p, entry in json.loads(summary["feedmill.partitions"]).items()
-    ]
-    return build, moved
-
-
-def _hours(touches: dict[str, Any] | None) -> dict[datetime, int] | None:
-    return None if touches is None else {datetime.fromisoformat(hour): rows for hour, rows in touches.items()}
+            break
+        found.insert(0, commit)
+    return found
 
 
 def drop_branch(table: Table, build_id: str, lake: Lake) -> None:
