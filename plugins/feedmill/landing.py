@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,30 @@ def discover(
     ]
     with ledger.transaction() as session:
         return files.register(session, found, now)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A file that lies in the landing zone, as the storage lists it."""
+
+    url: str
+    folder_hour: datetime
+    size: int
+    modified: datetime
+
+
+def landed(landing: str, sources: Iterable[Source]) -> list[Landed]:
+    """All files that lie in the landing zone, registered or not; nothing is opened.
+
+    Raises:
+        LandingError: a folder is not named by an hour.
+    """
+    fs, root = fsspec.core.url_to_fs(landing)
+    return [
+        Landed(fs.unstrip_protocol(path), _folder_hour(source, path), info["size"], _modified(info))
+        for source in sources
+        for path, info in _list(fs, root, source)
+    ]
 
 
 def verify(registered: Iterable[File]) -> None:

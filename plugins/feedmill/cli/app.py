@@ -9,6 +9,7 @@ from feedmill.cli.build import build
 from feedmill.cli.command import command
 from feedmill.cli.demo import demo
 from feedmill.cli.docs import docs
+from feedmill.cli.doctor import doctor
 from feedmill.cli.land import land
 from feedmill.cli.new_table import new_table
 from feedmill.cli.sql import sql
@@ -34,6 +35,7 @@ command(app, "build")(build)
 command(app, "status")(status)
 command(app, "sql")(sql)
 command(app, "accept")(accept)
+command(app, "doctor")(doctor)
 command(app, "new-table")(new_table)
 command(app, "docs")(docs)
 app.add_typer(stack, name="stack")

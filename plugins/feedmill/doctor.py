@@ -1,0 +1,266 @@
+"""What is wrong between the ledger, Iceberg and the landing zone, and how to mend it. Pure: facts in, findings out.
+
+Staleness is no illness: it is the ledger's own knowledge, and `status` shows it. Here is what the ledger does *not*
+know, or believes wrongly. :mod:`feedmill.examination` gathers the facts, and mends what is always safe to mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from feedmill.spec import Table
+from feedmill.timeline import HOUR, runs
+
+SHOWN = 5
+"""Partitions, files or builds that one sentence names; --json has all."""
+
+GRACE = timedelta(hours=1)
+"""How long a landed file may wait to be registered: the next hour's build does it."""
+
+
+class Ill(StrEnum):
+    """What a finding is about."""
+
+    LEDGER_BEHIND = "ledger behind"
+    UNRECORDED = "unrecorded commit"
+    ROWS_DIFFER = "rows differ"
+    NOT_IN_LEDGER = "not in the ledger"
+    OPEN_INTENT = "open intent"
+    DEAD_CLAIM = "dead claim"
+    NO_CLAIM = "build without claim"
+    LEFT_BRANCH = "branch left behind"
+    FILE_ALTERED = "file missing or changed"
+    NOT_REGISTERED = "file not registered"
+    DDL_DIFFERS = "DDL differs"
+
+
+MENDED = frozenset({Ill.UNRECORDED, Ill.OPEN_INTENT, Ill.DEAD_CLAIM, Ill.NO_CLAIM, Ill.LEFT_BRANCH})
+"""What ``feedmill doctor --mend`` mends: never a row, and never a guess."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong."""
+
+    ill: Ill
+    table: str
+    """Empty where it is no table's."""
+    what: str
+    """What is wrong, in one sentence without its full stop."""
+    mend: str
+    """What to do, in one sentence."""
+    names: tuple[str, ...] = ()
+    """All partitions, builds or files that it is about."""
+
+    def __str__(self) -> str:
+        where = f"{self.table}: " if self.table else ""
+        return f"{where}{self.what}. {self.mend}"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A published partition as the ledger has it."""
+
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Unrecorded:
+    """A commit on ``main`` that the ledger lacks."""
+
+    build_id: str
+    partitions: frozenset[datetime]
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """One table, as the ledger and Iceberg have it at one moment (under the table's lock)."""
+
+    table: Table
+    recorded: Mapping[datetime, Recorded] = field(default_factory=dict)
+    on_main: Mapping[datetime, int] = field(default_factory=dict)
+    """Rows by partition, from main's manifests; partitions without a file are absent."""
+    digests: Mapping[datetime, str] | None = None
+    """Of the rows on main, read again; None where nobody asked for it. Partitions without rows are absent."""
+    unrecorded: Sequence[Unrecorded] = ()
+    newest: tuple[int, int] = (0, 0)
+    """The largest (epoch, begin) of all commits on main."""
+    intents: Sequence[str] = ()
+    """Builds with an open intent; under the table's lock nobody is at work on one."""
+    branches: Mapping[str, str] = field(default_factory=dict)
+    """Branches that nobody needs any more: the build, and what became of it."""
+    unknown_branches: Sequence[str] = ()
+    """Builds that have a branch, and that the ledger does not know."""
+    ddl: tuple[str, str] | None = None
+    """What the DDL asks for that the table is not, and what to do; None where they agree."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A build that the ledger believes to be at work."""
+
+    build_id: str
+    table_name: str
+    owner: str
+    silent: timedelta | None
+    """How long its heartbeat has stopped for; None where it has no claim at all."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A landed file that is not registered."""
+
+    url: str
+    folder_hour: datetime
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that is compared."""
+
+    now: datetime
+    epoch: int
+    counter: int
+    tables: Sequence[TableFacts] = ()
+    workers: Sequence[Worker] = ()
+    """Builds whose claim has expired or is missing."""
+    altered: Mapping[str, Literal["gone", "changed"]] = field(default_factory=dict)
+    """Registered files that are not what was registered, by URL."""
+    waiting: Sequence[Waiting] = ()
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """All that is wrong; empty is well."""
+    behind = max((t.newest for t in facts.tables), default=(0, 0)) > (facts.epoch, facts.counter)
+    return [
+        *(_behind(facts) if behind else ()),
+        *(finding for one in facts.tables for finding in _table(one)),
+        *_workers(facts.workers),
+        *_altered(facts.altered),
+        *_waiting(facts.waiting, facts.now),
+    ]
+
+
+def _behind(facts: Facts) -> Iterator[Finding]:
+    newest, name = max((t.newest, t.table.name) for t in facts.tables)
+    yield Finding(
+        Ill.LEDGER_BEHIND,
+        "",
+        f"the ledger's counter is {facts.counter} of epoch {facts.epoch}, and a commit of {name} began at "
+        f"{newest[1]} of epoch {newest[0]}: the ledger is new, or was restored from an older dump",
+        "`feedmill ledger rebuild` brings it forward; publish nothing before.",
+    )
+
+
+def _table(one: TableFacts) -> Iterator[Finding]:
+    name, period = one.table.name, one.table.every
+    if one.unrecorded:
+        ids = tuple(commit.build_id for commit in one.unrecorded)
+        yield Finding(
+            Ill.UNRECORDED,
+            name,
+            f"{len(ids)} commit{'s' * (len(ids) > 1)} on main that the ledger lacks, of build {_some(ids)}",
+            "`feedmill doctor --mend` records it, as the table's next publish would.",
+            ids,
+        )
+    explained = {partition for commit in one.unrecorded for partition in commit.partitions}
+    recorded = {p: r for p, r in one.recorded.items() if p not in explained}
+    on_main = {p: rows for p, rows in one.on_main.items() if p not in explained}
+    if lacking := sorted(on_main.keys() - recorded.keys()):
+        spans = [str(span) for span in runs(lacking, period)]
+        yield Finding(
+            Ill.NOT_IN_LEDGER,
+            name,
+            f"main has {sum(on_main[p] for p in lacking):,} rows of {_some(spans)} that the ledger knows nothing of",
+            "`feedmill ledger rebuild` takes up what Iceberg knows of them; their next build replaces them.",
+            tuple(period.name_of(p) for p in lacking),
+        )
+    differing = {
+        p: f"{period.name_of(p)} (ledger {r.rows:,}, main {on_main.get(p, 0):,})"
+        for p, r in sorted(recorded.items())
+        if r.rows != on_main.get(p, 0)
+    }
+    if one.digests is not None:
+        for p, r in sorted(recorded.items()):
+            if r.rows and p not in differing and one.digests.get(p) != r.digest:
+                differing[p] = f"{period.name_of(p)} (as many rows, others)"
+    if differing:
+        yield Finding(
+            Ill.ROWS_DIFFER,
+            name,
+            f"main does not hold the rows that were published: {_some(list(differing.values()))}",
+            "Find out who writes to main beside Feedmill, then restate these partitions and their readers.",
+            tuple(period.name_of(p) for p in differing),
+        )
+    if one.intents:
+        yield Finding(
+            Ill.OPEN_INTENT,
+            name,
+            f"a publish of build {_some(one.intents)} did not end",
+            "Clear `publish` of its run, which goes on from there; `feedmill doctor --mend` settles the intent only.",
+            tuple(one.intents),
+        )
+    if one.branches:
+        yield Finding(
+            Ill.LEFT_BRANCH,
+            name,
+            f"branches that nobody needs: {_some([f'build_{b} ({state})' for b, state in one.branches.items()])}",
+            "`feedmill doctor --mend` drops them.",
+            tuple(one.branches),
+        )
+    if one.unknown_branches:
+        yield Finding(
+            Ill.LEFT_BRANCH,
+            name,
+            f"branches of builds that the ledger does not know: {_some([f'build_{b}' for b in one.unknown_branches])}",
+            "If no other ledger uses this lake, drop them: ALTER TABLE … DROP BRANCH; expiry does so after 7 days.",
+            tuple(one.unknown_branches),
+        )
+    if one.ddl is not None:
+        yield Finding(Ill.DDL_DIFFERS, name, *one.ddl)
+
+
+def _workers(workers: Iterable[Worker]) -> Iterator[Finding]:
+    for one in workers:
+        what = f"build {one.build_id} of {one.owner} is said to run"
+        mend = "`feedmill doctor --mend` marks it as interrupted; then clear `build` of its run."
+        if one.silent is None:
+            yield Finding(Ill.NO_CLAIM, one.table_name, f"{what}, and has no claim", mend, (one.build_id,))
+        else:
+            seconds = int(one.silent.total_seconds())
+            what += f", and its heartbeat stopped {seconds} s ago"
+            yield Finding(Ill.DEAD_CLAIM, one.table_name, what, mend, (one.build_id,))
+
+
+def _altered(files: Mapping[str, Literal["gone", "changed"]]) -> Iterator[Finding]:
+    for state, mend in (
+        ("gone", "Put them back, the same bytes: what was built from them could not be built again."),
+        ("changed", "Put the old files back, and land the new ones under other names."),
+    ):
+        if urls := tuple(sorted(url for url, found in files.items() if found == state)):
+            what = f"{len(urls)} registered file{'s are' if len(urls) > 1 else ' is'} {state}: {_some(urls)}"
+            yield Finding(Ill.FILE_ALTERED, "", what, mend, urls)
+
+
+def _waiting(files: Iterable[Waiting], now: datetime) -> Iterator[Finding]:
+    late = [f for f in files if max(f.folder_hour + HOUR.length, f.modified) + GRACE < now]
+    if late:
+        yield Finding(
+            Ill.NOT_REGISTERED,
+            "",
+            f"{len(late)} landed file{'s' * (len(late) > 1)} of ended hours that no build has registered: "
+            f"{_some([f.url for f in late])}",
+            "The next build of a table that reads such files registers them: are those DAGs paused?",
+            tuple(f.url for f in late),
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,189 @@
+"""The doctor's eyes and hands: gathers what :mod:`feedmill.doctor` compares, and mends what is always safe to mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pyiceberg.table import Table as IcebergTable
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from feedmill import landing
+from feedmill.deployment import Deployment
+from feedmill.doctor import Facts, Recorded, TableFacts, Unrecorded, Waiting, Worker
+from feedmill.lake import ddl as ddl_module
+from feedmill.lake import publish
+from feedmill.lake.commits import commits
+from feedmill.lake.ddl import DdlError, IncompatibleError
+from feedmill.ledger import builds, publishes
+from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.models import Build, BuiltPartition, Claim, Counter, File, Partition, Publish
+from feedmill.spec import Table
+from feedmill.timeline import runs
+
+_BRANCH = "build_"
+
+
+def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, rows: bool = False) -> Facts:
+    """Look at these tables, and at the landing zone; harmless at any time, while builds and publishes go on.
+
+    ``rows`` also reads what is published again, in Spark, and every registered file, for their digests.
+
+    Raises:
+        LandingError: a folder of the landing zone is not named by an hour.
+        SparkUnavailableError: with ``rows``, the Spark server does not answer.
+    """
+    looked = [_table(deployment, table, rows) for table in tables]
+    waiting, altered = _files(deployment, rows)
+    with deployment.ledger.transaction() as session:
+        counter = session.execute(select(Counter)).scalar_one()
+        workers = _workers(session, tables)
+    return Facts(now, counter.epoch, counter.value, looked, workers, altered, waiting)
+
+
+def mend(deployment: Deployment, tables: Sequence[Table]) -> None:
+    """Mend what is always safe: dead builds, unrecorded commits, settled intents, branches that nobody needs."""
+    ledger, lake = deployment.ledger, deployment.lake
+    with ledger.transaction() as session:
+        for worker in _workers(session, tables):
+            # A process that sleeps rather than being dead finds its claim gone when it wakes, and stops.
+            builds.interrupted(session, worker.build_id, "its process died")
+    for table in tables:
+        with ledger.table_lock(table.name):
+            publish.reconcile(table, ledger, lake)
+        for build_id in _table(deployment, table, rows=False).branches:
+            publish.drop_branch(table, build_id, lake)
+
+
+def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
+    """One table; under its lock, so that no publish is between its commit and its rows in the ledger."""
+    ledger, lake = deployment.ledger, deployment.lake
+    with ledger.table_lock(table.name):
+        iceberg = lake.load_if_exists(table)
+        # Iceberg first: a branch is younger than its build's row in the ledger.
+        with ledger.transaction() as session:
+            found = session.scalars(select(Partition).where(Partition.table_name == table.name))
+            recorded = {row.partition: Recorded(row.rows, row.digest) for row in found}
+            intents = tuple(intent.build_id for intent in publishes.open_intents(session, table.name))
+            if iceberg is None:
+                return TableFacts(table, recorded, intents=intents)
+            lacking = publish.unrecorded(session, table, iceberg)
+            branches, unknown = _branches(session, iceberg)
+    head = iceberg.metadata.snapshot_by_name("main")
+    on_main: dict[datetime, int] = {}
+    if head is not None:
+        for task in iceberg.scan(snapshot_id=head.snapshot_id).plan_files():
+            partition = lake.partition_of(table, task.file)
+            on_main[partition] = on_main.get(partition, 0) + task.file.record_count
+    return TableFacts(
+        table,
+        recorded,
+        on_main,
+        _digests(deployment, table, head.snapshot_id, list(on_main)) if rows and head and on_main else None,
+        [Unrecorded(c.build_id, frozenset(m.partition for m in c.moved)) for c in lacking],
+        max(((c.epoch, c.begin) for c in commits(iceberg)), default=(0, 0)),
+        intents,
+        branches,
+        unknown,
+        _ddl(deployment, table, iceberg),
+    )
+
+
+def _branches(session: Session, iceberg: IcebergTable) -> tuple[dict[str, str], list[str]]:
+    """Branches that nobody needs any more, with their builds' states; and those of builds that are unknown."""
+    ids = [name.removeprefix(_BRANCH) for name in iceberg.metadata.refs if name.startswith(_BRANCH)]
+    known = {build.id: build for build in session.scalars(select(Build).where(Build.id.in_(ids)))}
+    epoch = session.execute(select(Counter.epoch)).scalar_one()
+    left = {}
+    for build_id, build in known.items():
+        if build.state == "built" and build.epoch == epoch:
+            if _settled(session, build):
+                left[build_id] = "published or superseded"
+        elif build.state != "running":
+            left[build_id] = build.state if build.epoch == epoch else f"of epoch {build.epoch}"
+    return left, sorted(set(ids) - known.keys())
+
+
+def _settled(session: Session, build: Build) -> bool:
+    """Whether each partition that the build wrote was published, by it or by a build that began later."""
+    wrote = select(BuiltPartition.partition).where(BuiltPartition.build_id == build.id)
+    moved = select(Publish.partition).where(Publish.build_id == build.id)
+    superseded = select(Partition.partition).where(
+        Partition.table_name == build.table_name, Partition.begin > build.begin
+    )
+    return not session.execute(wrote.except_(moved.union(superseded)).limit(1)).first()
+
+
+def _digests(deployment: Deployment, table: Table, snapshot_id: int, partitions: list[datetime]) -> dict[datetime, str]:
+    """Digests of the rows on main, as a build computes them of its branch."""
+    import uuid
+
+    from feedmill.runner.build import written
+    from feedmill.runner.session import session_of
+
+    with session_of(str(uuid.uuid4())) as spark:
+        return {
+            entry.partition: entry.digest
+            for span in runs(partitions, table.every)
+            for entry in written(table, span, deployment, snapshot_id, spark)
+            if entry.rows
+        }
+
+
+def _ddl(deployment: Deployment, table: Table, iceberg: IcebergTable) -> tuple[str, str] | None:
+    try:
+        ddl = deployment.lake.ddl(table)
+        spec = tuple(field.name for field in iceberg.spec().fields)
+        change = ddl_module.evolution(ddl, iceberg.schema(), spec, iceberg.properties.get("comment", ""))
+    except (DdlError, IncompatibleError) as error:
+        return str(error).rstrip("."), "Its maintainer decides; until then no build of it succeeds."
+    if not change:
+        return None
+    what = [f"column {column.name} is new" for column in change.add]
+    if change.comments or change.table_comment is not None:
+        what.append("comments changed")
+    return f"{table.ddl_path} is not applied yet: {', '.join(what)}", "Its next build applies it."
+
+
+def _files(deployment: Deployment, contents: bool) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]]]:
+    """Landed files that are not registered, and registered ones that are not what they were.
+
+    A file is read again only where its size is the registered one and its time is not, or with ``contents``.
+    """
+    found = {file.url: file for file in landing.landed(deployment.lake.landing, deployment.sources.values())}
+    with deployment.ledger.transaction() as session:
+        registered = list(session.scalars(select(File)))
+    altered: dict[str, Literal["gone", "changed"]] = {}
+    for file in registered:
+        there = found.pop(file.path, None)
+        if there is None:
+            altered[file.path] = "gone"
+        elif there.size != file.size or ((contents or there.modified != file.received_at) and not _is_whole(file)):
+            altered[file.path] = "changed"
+    return [Waiting(file.url, file.folder_hour, file.modified) for file in found.values()], altered
+
+
+def _is_whole(file: File) -> bool:
+    try:
+        landing.verify([file])
+    except landing.LandingError:
+        return False
+    return True
+
+
+def _workers(session: Session, tables: Iterable[Table]) -> list[Worker]:
+    """Builds that are said to run, and do not say so themselves; one statement, so that none ends in between."""
+    query = (
+        select(Build, Claim.heartbeat_at, func.now())
+        .outerjoin(Claim, Claim.build_id == Build.id)
+        .where(Build.state == "running", Build.table_name.in_([table.name for table in tables]))
+        .order_by(Build.begin)
+    )
+    found = []
+    for build, beat, now in session.execute(query).tuples():
+        silent: timedelta | None = None if beat is None else now - beat
+        if silent is None or silent > CLAIM_EXPIRES:
+            found.append(Worker(build.id, build.table_name, build.owner, silent))
+    return found

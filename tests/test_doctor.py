@@ -1,0 +1,234 @@
+"""The doctor: each thing that can be wrong is found and named, what is safe is mended, and a well lake has nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from builds import Workshop, each
+from sqlalchemy import delete, func, select, update
+
+from feedmill import examination, landing
+from feedmill.deployment import Deployment
+from feedmill.doctor import GRACE, Facts, Finding, Ill, Recorded, TableFacts, Unrecorded, Waiting, findings
+from feedmill.lake.catalog import Lake
+from feedmill.ledger import builds, publishes
+from feedmill.ledger.models import Build, Claim, Partition, Publish
+from feedmill.ledger.store import Ledger, lock_counter
+from feedmill.spec import Files, Maintainer, Map, Source, Table
+from feedmill.timeline import HOUR, Range, days, hours
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+NEXT = START + hours(1)
+TWO = Range(START, START + hours(2), HOUR)
+ONE = Range.one(START, HOUR)
+TABLE = Table("demo.hourly", HOUR, [Files("events")], Maintainer("team", "a team", "mailto:t@example.com"), 2, days(90))
+
+
+def compare(**facts: object) -> list[Finding]:
+    return findings(Facts(START, 1, 100, [TableFacts(TABLE, **facts)]))  # type: ignore[arg-type]
+
+
+def test_the_same_on_both_sides_is_well() -> None:
+    assert compare(recorded={START: Recorded(3, "d")}, on_main={START: 3}, newest=(1, 100)) == []
+
+
+def test_a_partition_without_rows_has_no_files() -> None:
+    assert compare(recorded={START: Recorded(0, "0")}) == []
+
+
+def test_rows_that_differ_are_named_with_both_counts() -> None:
+    (found,) = compare(recorded={START: Recorded(3, "d"), NEXT: Recorded(5, "e")}, on_main={START: 4})
+    assert found.ill is Ill.ROWS_DIFFER
+    assert "2026-05-01T00 (ledger 3, main 4), 2026-05-01T01 (ledger 5, main 0)" in str(found)
+
+
+def test_as_many_rows_but_others_are_found_by_their_digest() -> None:
+    (found,) = compare(
+        recorded={START: Recorded(3, "d"), NEXT: Recorded(5, "e")},
+        on_main={START: 3, NEXT: 5},
+        digests={START: "other", NEXT: "e"},
+    )
+    assert (found.ill, found.names) == (Ill.ROWS_DIFFER, ("2026-05-01T00",))
+
+
+def test_a_commit_that_the_ledger_lacks_explains_its_partitions() -> None:
+    (found,) = compare(on_main={START: 3}, unrecorded=[Unrecorded("b1", frozenset({START}))])
+    assert (found.ill, found.names) == (Ill.UNRECORDED, ("b1",))
+    assert "--mend" in found.mend
+
+
+def test_many_partitions_are_one_finding_of_few_ranges() -> None:
+    many = {START + hours(n): 1 for n in range(48)}
+    (found,) = compare(on_main=many)
+    assert found.ill is Ill.NOT_IN_LEDGER
+    assert "48 rows of 2026-05-01T00 to 2026-05-03T00" in found.what
+    assert len(found.names) == 48
+
+
+@pytest.mark.parametrize("newest", [(1, 101), (2, 1)])
+def test_a_commit_beyond_the_counter_or_of_a_later_epoch_means_that_the_ledger_is_older(
+    newest: tuple[int, int],
+) -> None:
+    (found,) = compare(newest=newest)
+    assert found.ill is Ill.LEDGER_BEHIND
+    assert "feedmill ledger rebuild" in found.mend
+
+
+def test_a_landed_file_has_until_the_next_hour_s_build_to_be_registered() -> None:
+    def waiting(now: datetime, modified: datetime) -> list[Finding]:
+        return findings(Facts(now, 1, 1, waiting=[Waiting("file:///a", START, modified)]))
+
+    assert waiting(NEXT + GRACE, START) == []
+    assert waiting(NEXT + GRACE * 2, NEXT + GRACE) == [], "landed late, a moment ago"
+    assert [f.ill for f in waiting(NEXT + GRACE * 2, START)] == [Ill.NOT_REGISTERED]
+
+
+@pytest.fixture
+def shop(lake: Lake, ledger: Ledger, tmp_path: Path) -> Workshop:
+    return Workshop(lake, ledger, tmp_path)
+
+
+@pytest.fixture
+def deployment(shop: Workshop) -> Deployment:
+    sources = {"log": Source("log", "events", (".jsonl",), "lines")}
+    return Deployment(shop.lake.project, Map([shop.table]), sources, shop.ledger, shop.lake)
+
+
+@pytest.fixture
+def see(deployment: Deployment) -> Callable[[], list[Finding]]:
+    def look() -> list[Finding]:
+        now = datetime.now(UTC) + timedelta(days=1)
+        return findings(examination.examine(deployment, list(deployment.tables), now))
+
+    return look
+
+
+def cure(deployment: Deployment) -> None:
+    examination.mend(deployment, list(deployment.tables))
+
+
+def ills(found: list[Finding]) -> list[Ill]:
+    return [one.ill for one in found]
+
+
+def test_published_held_and_running_builds_are_well(shop: Workshop, see: Callable[[], list[Finding]]) -> None:
+    assert see() == [], "nothing was ever built"
+    shop.publish(shop.build(TWO, {START: 4}, 1))
+    held = shop.build(ONE, each(ONE, 2), 2, passed=False)
+    running = shop.begin(Range.one(NEXT, HOUR))
+    shop.write(running.id, Range.one(NEXT, HOUR), {NEXT: 1}, 3)
+    assert see() == []
+    assert shop.has_branch(held)
+
+
+def test_a_commit_whose_process_died_is_found_and_recorded(
+    shop: Workshop, deployment: Deployment, see: Callable[[], list[Finding]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = shop.build(TWO, each(TWO, 4), 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(publishes, "record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            shop.publish(build)
+    assert ills(see()) == [Ill.UNRECORDED, Ill.OPEN_INTENT]
+    cure(deployment)
+    assert see() == []
+    assert shop.recorded() == {START: (build, 4), NEXT: (build, 4)}
+    assert not shop.has_branch(build)
+
+
+def test_an_intent_without_a_commit_is_settled_and_the_build_can_still_be_published(
+    shop: Workshop, deployment: Deployment, see: Callable[[], list[Finding]]
+) -> None:
+    build = shop.build(ONE, each(ONE, 4), 1)
+    with shop.ledger.transaction() as session:
+        publishes.write_intent(session, builds.get(session, build), [START])
+    assert ills(see()) == [Ill.OPEN_INTENT]
+    cure(deployment)
+    assert see() == []
+    assert shop.publish(build).published == [START]
+
+
+def test_dead_builds_are_marked_and_their_branches_dropped(
+    shop: Workshop, deployment: Deployment, see: Callable[[], list[Finding]]
+) -> None:
+    silent, alone = shop.begin(ONE), shop.begin(Range.one(NEXT, HOUR))
+    shop.write(silent.id, ONE, {START: 1}, 1)
+    with shop.ledger.transaction() as session:
+        session.execute(
+            update(Claim).where(Claim.build_id == silent.id).values(heartbeat_at=func.now() - timedelta(minutes=2))
+        )
+        session.execute(delete(Claim).where(Claim.build_id == alone.id))
+    assert ills(see()) == [Ill.DEAD_CLAIM, Ill.NO_CLAIM]
+    assert "test/run" in str(see()[0])
+    cure(deployment)
+    assert see() == []
+    assert not shop.has_branch(silent.id)
+    with shop.ledger.transaction() as session:
+        assert set(session.scalars(select(Build.state))) == {"interrupted"}
+        assert session.scalars(select(Claim)).all() == []
+
+
+def test_a_branch_of_a_build_that_was_superseded_is_dropped_and_one_of_an_unknown_build_is_not(
+    shop: Workshop, deployment: Deployment, see: Callable[[], list[Finding]]
+) -> None:
+    older = shop.build(ONE, each(ONE, 4), 1)
+    shop.write("stranger", ONE, {START: 1}, 9)
+    shop.publish(shop.build(ONE, each(ONE, 3), 2))
+    assert [f.names for f in see()] == [(older,), ("stranger",)]
+    cure(deployment)
+    assert [f.names for f in see()] == [("stranger",)], "another ledger's, perhaps"
+    assert not shop.has_branch(older)
+
+
+def test_rows_written_by_hand_and_rows_lost_in_the_ledger_are_found(
+    shop: Workshop, see: Callable[[], list[Finding]]
+) -> None:
+    shop.publish(shop.build(TWO, each(TWO, 4), 1))
+    shop.lake.load(shop.table).delete(f"hour = '{START.isoformat()}'")
+    with shop.ledger.transaction() as session:
+        session.execute(delete(Partition).where(Partition.partition == NEXT))
+        session.execute(delete(Publish).where(Publish.partition == NEXT))
+    assert ills(see()) == [Ill.NOT_IN_LEDGER, Ill.ROWS_DIFFER]
+
+
+def test_an_edited_ddl_is_found_until_a_build_applies_it(shop: Workshop, see: Callable[[], list[Finding]]) -> None:
+    path = shop.lake.project / shop.table.ddl_path
+    path.write_text(path.read_text().replace("'What it is.'", "'What it is called.'"))
+    (found,) = see()
+    assert (found.ill, found.mend) == (Ill.DDL_DIFFERS, "Its next build applies it.")
+    shop.lake.ensure(shop.table)
+    assert see() == []
+    path.write_text(path.read_text().replace("item STRING", "item BIGINT"))
+    (found,) = see()
+    assert "column item is string, the DDL says BIGINT" in found.what
+
+
+def test_files_that_are_gone_changed_or_not_registered_are_found(
+    deployment: Deployment, see: Callable[[], list[Finding]]
+) -> None:
+    folder = Path(deployment.lake.landing.removeprefix("file://")) / "log" / "2026-05-01T00"
+    folder.mkdir(parents=True)
+    for name in "abc":
+        (folder / f"{name}.jsonl").write_text(json.dumps({"n": name}) + "\n")
+    landing.discover(deployment.lake.landing, deployment.sources, ["events"], deployment.ledger, datetime.now(UTC))
+    assert see() == []
+    os.utime(folder / "a.jsonl")
+    assert see() == [], "touched, and the same bytes"
+    (folder / "a.jsonl").write_text(json.dumps({"n": "x"}) + "\n")
+    (folder / "b.jsonl").unlink()
+    (folder / "d.jsonl").write_text("{}\n")
+    found = see()
+    assert ills(found) == [Ill.FILE_ALTERED, Ill.FILE_ALTERED, Ill.NOT_REGISTERED]
+    assert [[Path(name).name for name in one.names] for one in found] == [["b.jsonl"], ["a.jsonl"], ["d.jsonl"]]
+
+
+def test_a_ledger_that_is_older_than_the_lake_is_found(shop: Workshop, see: Callable[[], list[Finding]]) -> None:
+    shop.publish(shop.build(ONE, each(ONE, 4), 1))
+    with shop.ledger.transaction() as session:
+        lock_counter(session).value = 0
+    assert ills(see()) == [Ill.LEDGER_BEHIND]
