@@ -90,7 +90,7 @@ class WaitForInputs(TableOperator):
 
     def execute(self, context: Context) -> None:
         """Look once, and defer when something is missing."""
-        from feedmill.ledger.readiness import Wait, not_ready
+        from feedmill.ledger.readiness import Never, Wait, not_ready
 
         deployment, table = self.opened()
         span = range_of(table, context)
@@ -100,6 +100,8 @@ class WaitForInputs(TableOperator):
         if why is None:
             self.log.info("%s %s: everything that it reads is published", table.name, span)
             return
+        if isinstance(why, Never):
+            raise AirflowFailException(why)
         self.log.info("%s", why)
         _defer(self, wait, "resume")
 
@@ -125,7 +127,7 @@ class Build(TableOperator):
         from feedmill.lake.ddl import DdlError, IncompatibleError
         from feedmill.landing import LandingError
         from feedmill.ledger.builds import ClaimedError
-        from feedmill.ledger.readiness import Wait
+        from feedmill.ledger.readiness import FrozenError, Wait
         from feedmill.runner.build import TransformError, build
 
         deployment, table = self.opened()
@@ -136,7 +138,7 @@ class Build(TableOperator):
             self.log.info("%s", error)
             _defer(self, Wait(table, span, owner_of(context), datetime.now(UTC)), "resume")
             raise AssertionError("a deferred task does not come here") from error
-        except (DdlError, IncompatibleError, LandingError, TransformError) as error:
+        except (DdlError, FrozenError, IncompatibleError, LandingError, TransformError) as error:
             # The same input and code would fail the same way: no retry.
             raise AirflowFailException(str(error)) from error
         return built.build_id

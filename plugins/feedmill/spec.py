@@ -131,7 +131,7 @@ class Table:
     tier: Literal[1, 2, 3]
     """1 pages at any hour, 2 in working hours, 3 only notifies."""
     keep: timedelta
-    """Retention: a partition older than this is expired."""
+    """Retention: a partition whose end is longer ago than this is expired, and its rows are deleted."""
     due: timedelta = field(default_factory=lambda: hours(2))
     """A partition that is not published this long after its end is overdue."""
 
@@ -283,6 +283,9 @@ class Map:
             needed = entry.lag + max(other.every.length, 2 * other.every.length - table.every.length)
         else:
             needed = entry.lookback + table.every.length
+        # The age of the oldest row that is read, counted from its partition's start as the reader ends, must fit. A
+        # partition expires only when its end is that old, and must still be there when the reader is due.
+        needed = max(needed, needed + table.due - other.every.length)
         if other.keep < needed:
             raise MapError(
                 f"{where} needs {_span(needed)} of {other.name}, which is kept {_span(other.keep)} only: "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from feedmill.ledger.staleness import Cause, Facts, stale_because
+from feedmill.ledger.staleness import Cause, Facts, frozen_because, stale_because
 from feedmill.spec import Table
 from feedmill.timeline import Range
 
@@ -20,6 +20,8 @@ class State(StrEnum):
     """A build that lives has claimed it."""
     HELD = "held"
     """Its last checked build failed, nobody accepted it, and nothing later was published."""
+    FROZEN = "frozen"
+    """An input that it needs has passed its retention: never rebuilt, and it keeps its rows."""
     OVERDUE = "overdue"
     """Not published, and past its deadline."""
     STALE = "stale"
@@ -37,6 +39,7 @@ class State(StrEnum):
 MEANINGS: Mapping[State, str] = {
     State.BUILDING: "a build is at work on it",
     State.HELD: "its last build failed its check",
+    State.FROZEN: "an input that it needs has passed its retention",
     State.OVERDUE: "not published, past its deadline",
     State.STALE: "an input changed after it was built",
     State.OUTDATED: "made by other code than today's",
@@ -93,7 +96,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableStatus:
-    """A table's partitions from its first published (or held, or claimed) one to now."""
+    """A table's partitions from its first published (or held, or claimed) one to now, without those that expired."""
 
     table: Table
     cells: list[Cell]
@@ -112,7 +115,8 @@ class TableStatus:
 def status_of(table: Table, known: Knowledge, now: datetime) -> TableStatus:
     """Every partition of the table: from the first that is known to the last that has ended, and what is building."""
     published = known.facts.published.get(table.name, {})
-    held = known.held.get(table.name, {})
+    expired = known.facts.expired.get(table.name, frozenset())
+    held = {p for p in known.held.get(table.name, {}) if p not in expired}
     claimed = {p: build for span, build in known.building.get(table.name, []) for p in span.partitions()}
     moments = {*published, *held, *claimed, *_ended(table, published, now)}
     return TableStatus(table, [_cell(table, moment, known, claimed, now) for moment in sorted(moments)])
@@ -131,22 +135,26 @@ def _cell(table: Table, moment: datetime, known: Knowledge, claimed: Mapping[dat
     held = known.held.get(table.name, {}).get(moment)
     today = known.identities.get(table.name)
     causes = stale_because(table, moment, known.facts)
+    frozen = frozen_because(table, moment, known.facts)
     deadline = moment + table.every.length + table.due
     found: dict[State, str] = {}
     if moment in claimed:
         found[State.BUILDING] = f"build {claimed[moment]} is at work on it"
     if held is not None:
         found[State.HELD] = f"build {held.build_id} failed its check: {held.message}"
-    if mine is None and moment + table.every.length <= now:
+    if frozen is not None:
+        never = "" if mine else "never published, and "
+        found[State.FROZEN] = f"{never}it needs {frozen}, which has passed its retention"
+    elif mine is None and moment + table.every.length <= now:
         if now > deadline:
             found[State.OVERDUE] = f"not published, and it was due at {deadline:%Y-%m-%d %H:%M}"
         else:
             found[State.MISSING] = f"not published yet; it is due at {deadline:%Y-%m-%d %H:%M}"
     if causes:
         found[State.STALE] = _in_words(causes, table)
-    if mine is not None and today is not None and mine.identity != today:
+    if mine is not None and frozen is None and today is not None and mine.identity != today:
         found[State.OUTDATED] = f"its rows were made by code {mine.identity}, today's is {today}"
-    if mine is not None and not found.keys() & {State.STALE, State.OUTDATED}:
+    if mine is not None and not found.keys() & {State.FROZEN, State.STALE, State.OUTDATED}:
         found[State.EMPTY if mine.rows == 0 else State.PUBLISHED] = ""
     states = tuple(state for state in State if state in found)
     return Cell(moment, states, mine.rows if mine else None, found[states[0]])

@@ -24,7 +24,8 @@ POLL_SECONDS = 5.0
 class LedgerTrigger(BaseTrigger):
     """Fires when the range's inputs are published and no other build has claimed it, or at the time-out.
 
-    Its event is ``{"ready": True}``, or ``{"ready": False, "why": <sentences>}`` at the time-out.
+    Its event is ``{"ready": True}``, or ``{"ready": False, "why": <sentences>}`` at the time-out, and earlier where no
+    waiting will help.
     """
 
     def __init__(self, table: str, start: str, end: str, owner: str, since: str, until: str):
@@ -63,7 +64,7 @@ class _Poller:
         self._rounds: asyncio.Task[None] | None = None
 
     async def answer(self, deployment: Deployment, wait: Wait, until: datetime) -> str | None:
-        """None as soon as the wait is over; at ``until``, why it is not."""
+        """None as soon as the wait is over; at ``until``, or as soon as it never will be, why it is not."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._waits[wait] = (until, future)
         if self._rounds is None or self._rounds.done():
@@ -74,6 +75,8 @@ class _Poller:
             self._waits.pop(wait, None)
 
     async def _poll(self, deployment: Deployment) -> None:
+        from feedmill.ledger.readiness import Never
+
         while self._waits:
             waits = dict(self._waits)
             try:
@@ -84,7 +87,9 @@ class _Poller:
                 answers = {}
             now = datetime.now(UTC)
             for wait, (until, future) in waits.items():
-                if wait in answers and not future.done() and (answers[wait] is None or now >= until):
+                if wait not in answers or future.done():
+                    continue
+                if answers[wait] is None or isinstance(answers[wait], Never) or now >= until:
                     future.set_result(answers[wait])
             await asyncio.sleep(POLL_SECONDS)
 

@@ -41,6 +41,7 @@ ERRORS: dict[str, Exit] = {
     "feedmill.runner.session.SparkUnavailableError": Exit.UNREACHABLE,
     "feedmill.local.home.StackError": Exit.UNREACHABLE,
     "feedmill.ledger.builds.ClaimedError": Exit.BUSY,
+    "feedmill.ledger.readiness.FrozenError": Exit.PROBLEM,
     "feedmill.lake.ddl.DdlError": Exit.PROBLEM,
     "feedmill.lake.ddl.IncompatibleError": Exit.PROBLEM,
     "feedmill.landing.LandingError": Exit.PROBLEM,

@@ -31,6 +31,7 @@ DAYS_OF_DAILY = 28
 _LOOKS: dict[State, tuple[str, str]] = {
     State.BUILDING: ("b", "black on bright_cyan"),
     State.HELD: ("H", "white on red"),
+    State.FROZEN: ("f", "black on steel_blue1"),
     State.OVERDUE: ("O", "white on magenta"),
     State.STALE: ("s", "black on yellow"),
     State.OUTDATED: ("o", "black on dark_orange"),

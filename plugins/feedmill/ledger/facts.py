@@ -21,9 +21,14 @@ def load(session: Session, tables: Iterable[Table]) -> Facts:
     names = {table.name for table in tables} | {e.table.name for e in inputs if isinstance(e, Input)}
     kinds = {e.kind for e in inputs if isinstance(e, Files)}
     published: defaultdict[str, dict[datetime, Published]] = defaultdict(dict)
+    expired: defaultdict[str, set[datetime]] = defaultdict(set)
     for row in session.scalars(select(Partition).where(Partition.table_name.in_(names))):
-        published[row.table_name][row.partition] = Published(row.begin, row.number, row.identity, row.rows)
-    return Facts(published, {kind: _file_numbers(session, kind) for kind in kinds}, _touches(session, names))
+        if row.expired_at is None:
+            published[row.table_name][row.partition] = Published(row.begin, row.number, row.identity, row.rows)
+        else:
+            expired[row.table_name].add(row.partition)
+    files = {kind: _file_numbers(session, kind) for kind in kinds}
+    return Facts(published, files, _touches(session, names), expired)
 
 
 def _file_numbers(session: Session, kind: FileKind) -> dict[datetime, int]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from feedmill.ledger import builds
 from feedmill.ledger.facts import load
 from feedmill.ledger.models import Build, Verdict
-from feedmill.ledger.staleness import Facts, as_of_partition
+from feedmill.ledger.staleness import Expired, Facts, as_of_partition, frozen_because
 from feedmill.spec import Input, Table
 from feedmill.timeline import Range
 
@@ -32,6 +32,16 @@ class Missing:
         return f"{self.table.name} {self.table.every.name_of(self.partition)}"
 
 
+class Never(str):
+    """Why a range is not ready, where no waiting will help."""
+
+    __slots__ = ()
+
+
+class FrozenError(RuntimeError):
+    """An input that the range needs has passed its retention; it cannot be built."""
+
+
 @dataclass(frozen=True)
 class Wait:
     """A run that wants to build a range."""
@@ -44,13 +54,20 @@ class Wait:
 
 
 def not_ready(session: Session, waits: Iterable[Wait]) -> dict[Wait, str | None]:
-    """For each, why it must wait, or None: it can be built now. One look at the ledger for all of them."""
+    """For each, why it must wait, or None: it can be built now. One look at the ledger for all of them.
+
+    The answer is :class:`Never` where it will not be ready however long it waits.
+    """
     waits = list(waits)
     facts = load(session, {wait.table for wait in waits})
     return {wait: _why(session, wait, facts) for wait in waits}
 
 
 def _why(session: Session, wait: Wait, facts: Facts) -> str | None:
+    try:
+        refuse_frozen(wait.table, wait.span, facts)
+    except FrozenError as error:
+        return Never(error)
     lacks = missing(wait.table, wait.span, facts)
     if lacks:
         return _explain(session, wait, lacks)
@@ -59,6 +76,25 @@ def _why(session: Session, wait: Wait, facts: Facts) -> str | None:
         build, owner = claims[0].build_id, claims[0].owner
         return f"{wait.table.name} {wait.span}: waiting since {wait.since:%H:%M} for build {build} of {owner} to end."
     return None
+
+
+def refuse_frozen(table: Table, span: Range, facts: Facts) -> None:
+    """Let a range pass of which nothing is frozen: with a part of its inputs gone, a partition would lose rows.
+
+    Raises:
+        FrozenError: one sentence that names the partition, and the input that has expired.
+    """
+    frozen = [(p, gone) for p in span.partitions() if (gone := frozen_because(table, p, facts))]
+    if frozen:
+        raise FrozenError(_frozen(table, *frozen[0], len(frozen) - 1))
+
+
+def _frozen(table: Table, partition: datetime, gone: Expired, others: int) -> str:
+    more = f", and so are {others} more partitions of the range" if others else ""
+    return (
+        f"{table.name} {table.every.name_of(partition)} is frozen{more}: it needs {gone}, which has passed its "
+        f"retention of {gone.table.keep.days} days; what is published of it stays as it is"
+    )
 
 
 def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:

@@ -18,7 +18,7 @@ from feedmill.connections import CATALOG
 from feedmill.deployment import Deployment
 from feedmill.identity import identity
 from feedmill.lake.catalog import branch_name, moment_of
-from feedmill.ledger import builds, facts, files
+from feedmill.ledger import builds, facts, files, readiness
 from feedmill.ledger.builds import HEARTBEAT, ClaimedError, Written
 from feedmill.runner import frames, session
 from feedmill.runner.passes import Pass, cut
@@ -62,6 +62,7 @@ def build(
 
     Raises:
         ClaimedError: another build is at work on these partitions.
+        FrozenError: an input that the range needs has passed its retention.
         SparkUnavailableError: the Spark server does not answer.
         LandingError: a registered file changed or is missing.
         TransformError: the transform's columns are not those of the DDL.
@@ -130,12 +131,16 @@ def _write(
     # round, a dimension published in between would be chosen and then read as empty.
     with deployment.ledger.transaction() as transaction:
         known = facts.load(transaction, [table])
+    # After the claim, which retention looks at: from here on nothing that the range reads expires.
+    readiness.refuse_frozen(table, span, known)
     pins = {e.table.name: lake.current_snapshot(e.table) for e in table.inputs if isinstance(e, Input)}
     with deployment.ledger.transaction() as transaction:
         builds.pin(transaction, build.id, pins)
     name = f"{CATALOG}.{table.name}"
     branch = branch_name(build.id)
-    spark.sql(f"ALTER TABLE {name} CREATE BRANCH IF NOT EXISTS `{branch}` RETAIN 7 DAYS")
+    # Without RETAIN, which counts from the forked snapshot: of a table that was not published for a week, expiry would
+    # drop the branch before its first write. Housekeeping drops it by the ledger.
+    spark.sql(f"ALTER TABLE {name} CREATE BRANCH IF NOT EXISTS `{branch}`")
     passes = cut(table, span, known)
     for number, step in enumerate(passes, 1):
         if len(passes) > 1:
