@@ -111,6 +111,7 @@ def lake(home: Home, postgres: Postgres, tmp_path: Path) -> Iterator[Lake]:
     for namespace in opened.catalog.list_namespaces():
         for table in opened.catalog.list_tables(namespace):
             opened.catalog.drop_table(table)
+    opened.catalog.close()
 
 
 @pytest.fixture

@@ -31,9 +31,7 @@ def declare(lake, more=""):
         path = lake.project / table.ddl_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(DDL.format(name=table.name, more=more))
-    from feedmill.lake import ddl
 
-    ddl.read.cache_clear()
     return lake
 
 
