@@ -22,4 +22,6 @@ MODELS = (
         "Open Bandit's Bernoulli Thompson Sampling policy, trained before the logs begin.",
         personalization,
     ),
+    Model("kuairand:standard", "KuaiRand: the recommender of the product itself.", personalization),
+    Model("kuairand:random", "KuaiRand: videos put into the feed at random, `is_rand` in the log.", personalization),
 )
