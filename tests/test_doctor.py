@@ -70,6 +70,11 @@ def test_many_partitions_are_one_finding_of_few_ranges() -> None:
     assert len(found.names) == 48
 
 
+def test_a_commit_of_a_build_that_the_ledger_never_knew_means_that_it_is_older() -> None:
+    (found,) = compare(on_main={START: 3}, unrecorded=[Unrecorded("b1", frozenset({START}), known=False)])
+    assert (found.ill, found.names) == (Ill.LEDGER_BEHIND, ("b1",))
+
+
 @pytest.mark.parametrize("newest", [(1, 101), (2, 1)])
 def test_a_commit_beyond_the_counter_or_of_a_later_epoch_means_that_the_ledger_is_older(
     newest: tuple[int, int],

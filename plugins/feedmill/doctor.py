@@ -75,6 +75,8 @@ class Unrecorded:
 
     build_id: str
     partitions: frozenset[datetime]
+    known: bool = True
+    """Whether the ledger knows the build: it does where a process died between the commit and its record."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +139,8 @@ class Facts:
 
 def findings(facts: Facts) -> list[Finding]:
     """All that is wrong; empty is well."""
-    behind = max((t.newest for t in facts.tables), default=(0, 0)) > (facts.epoch, facts.counter)
     return [
-        *(_behind(facts) if behind else ()),
+        *_behind(facts),
         *(finding for one in facts.tables for finding in _table(one)),
         *_workers(facts.workers),
         *_altered(facts.altered),
@@ -148,19 +149,22 @@ def findings(facts: Facts) -> list[Finding]:
 
 
 def _behind(facts: Facts) -> Iterator[Finding]:
-    newest, name = max((t.newest, t.table.name) for t in facts.tables)
-    yield Finding(
-        Ill.LEDGER_BEHIND,
-        "",
-        f"the ledger's counter is {facts.counter} of epoch {facts.epoch}, and a commit of {name} began at "
-        f"{newest[1]} of epoch {newest[0]}: the ledger is new, or was restored from an older dump",
-        "`feedmill ledger rebuild` brings it forward; publish nothing before.",
-    )
+    mend = "`feedmill ledger rebuild` brings it forward; until then these tables publish nothing."
+    for one in facts.tables:
+        if strangers := tuple(commit.build_id for commit in one.unrecorded if not commit.known):
+            what = f"main holds {_some(strangers)}, which the ledger never knew: it is new, or an older dump"
+            yield Finding(Ill.LEDGER_BEHIND, one.table.name, what, mend, strangers)
+        elif one.newest > (facts.epoch, facts.counter):
+            what = (
+                f"a build on main began at {one.newest[1]} of epoch {one.newest[0]}, "
+                f"and the ledger is at {facts.counter} of epoch {facts.epoch}"
+            )
+            yield Finding(Ill.LEDGER_BEHIND, one.table.name, what, mend)
 
 
 def _table(one: TableFacts) -> Iterator[Finding]:
     name, period = one.table.name, one.table.every
-    if one.unrecorded:
+    if one.unrecorded and all(commit.known for commit in one.unrecorded):
         ids = tuple(commit.build_id for commit in one.unrecorded)
         yield Finding(
             Ill.UNRECORDED,
@@ -219,7 +223,7 @@ def _table(one: TableFacts) -> Iterator[Finding]:
             Ill.LEFT_BRANCH,
             name,
             f"branches of builds that the ledger does not know: {_some([f'build_{b}' for b in one.unknown_branches])}",
-            "If no other ledger uses this lake, drop them: ALTER TABLE … DROP BRANCH; expiry does so after 7 days.",
+            "Is there another ledger that uses this lake? If not, drop them: ALTER TABLE … DROP BRANCH ….",
             tuple(one.unknown_branches),
         )
     if one.ddl is not None:

@@ -44,7 +44,11 @@ def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, r
 
 
 def mend(deployment: Deployment, tables: Sequence[Table]) -> None:
-    """Mend what is always safe: dead builds, unrecorded commits, settled intents, branches that nobody needs."""
+    """Mend what is always safe: dead builds, unrecorded commits, settled intents, branches that nobody needs.
+
+    Raises:
+        LedgerBehindError: the ledger is older than the lake; `feedmill ledger rebuild` comes first.
+    """
     ledger, lake = deployment.ledger, deployment.lake
     with ledger.transaction() as session:
         for worker in _workers(session, tables):
@@ -64,25 +68,30 @@ def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
         iceberg = lake.load_if_exists(table)
         # Iceberg first: a branch is younger than its build's row in the ledger.
         with ledger.transaction() as session:
-            found = session.scalars(select(Partition).where(Partition.table_name == table.name))
-            recorded = {row.partition: Recorded(row.rows, row.digest) for row in found}
+            found = list(session.scalars(select(Partition).where(Partition.table_name == table.name)))
+            # Retention writes that before it deletes, and may be between the two.
+            expired = {row.partition for row in found if row.expired_at is not None}
+            recorded = {row.partition: Recorded(row.rows, row.digest) for row in found if row.expired_at is None}
             intents = tuple(intent.build_id for intent in publishes.open_intents(session, table.name))
             if iceberg is None:
                 return TableFacts(table, recorded, intents=intents)
             lacking = publish.unrecorded(session, table, iceberg)
+            known = set(session.scalars(select(Build.id).where(Build.id.in_([c.build_id for c in lacking]))))
             branches, unknown = _branches(session, iceberg)
     head = iceberg.metadata.snapshot_by_name("main")
     on_main: dict[datetime, int] = {}
     if head is not None:
         for task in iceberg.scan(snapshot_id=head.snapshot_id).plan_files():
             partition = lake.partition_of(table, task.file)
+            if partition in expired:
+                continue
             on_main[partition] = on_main.get(partition, 0) + task.file.record_count
     return TableFacts(
         table,
         recorded,
         on_main,
         _digests(deployment, table, head.snapshot_id, list(on_main)) if rows and head and on_main else None,
-        [Unrecorded(c.build_id, frozenset(m.partition for m in c.moved)) for c in lacking],
+        [Unrecorded(c.build_id, frozenset(m.partition for m in c.moved), c.build_id in known) for c in lacking],
         max(((c.epoch, c.begin) for c in commits(iceberg)), default=(0, 0)),
         intents,
         branches,

@@ -40,16 +40,27 @@ def discover(
     Raises:
         LandingError: a folder is not named by an hour; the files in it would never be read.
     """
+    found = new_files(landing, sources, kinds, ledger)
+    with ledger.transaction() as session:
+        return files.register(session, found, now)
+
+
+def new_files(
+    landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger
+) -> list[FoundFile]:
+    """The files of the landing zone that are not registered, inspected.
+
+    Raises:
+        LandingError: a folder is not named by an hour.
+    """
     fs, root = fsspec.core.url_to_fs(landing)
     wanted = [source for source in sources.values() if source.kind in set(kinds)]
     candidates = [(source, path, info) for source in wanted for path, info in _list(fs, root, source)]
     with ledger.transaction() as session:
         known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
-    found = [
+    return [
         _inspect(fs, source, path, info) for source, path, info in candidates if fs.unstrip_protocol(path) not in known
     ]
-    with ledger.transaction() as session:
-        return files.register(session, found, now)
 
 
 @dataclass(frozen=True)

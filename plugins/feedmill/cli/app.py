@@ -11,6 +11,7 @@ from feedmill.cli.demo import demo
 from feedmill.cli.docs import docs
 from feedmill.cli.doctor import doctor
 from feedmill.cli.land import land
+from feedmill.cli.ledger import ledger
 from feedmill.cli.new_table import new_table
 from feedmill.cli.sql import sql
 from feedmill.cli.stack import stack
@@ -38,4 +39,5 @@ command(app, "accept")(accept)
 command(app, "doctor")(doctor)
 command(app, "new-table")(new_table)
 command(app, "docs")(docs)
+app.add_typer(ledger, name="ledger")
 app.add_typer(stack, name="stack")

@@ -49,6 +49,7 @@ ERRORS: dict[str, Exit] = {
     "feedmill.checks.suite.SuiteError": Exit.PROBLEM,
     "feedmill.checks.check.NothingToCheckError": Exit.PROBLEM,
     "feedmill.lake.publish.NothingToPublishError": Exit.PROBLEM,
+    "feedmill.lake.publish.LedgerBehindError": Exit.PROBLEM,
     "sqlalchemy.exc.OperationalError": Exit.UNREACHABLE,
     "pyspark.errors.exceptions.base.PySparkException": Exit.PROBLEM,
     "builtins.LookupError": Exit.USAGE,

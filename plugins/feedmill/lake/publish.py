@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from feedmill.lake.catalog import Lake, branch_name
 from feedmill.lake.commits import Commit, commits, summary, touched_hours
+from feedmill.lake.overwrite import Overwrite
 from feedmill.ledger import builds, publishes, verdicts
 from feedmill.ledger.models import Build, Publish
 from feedmill.ledger.publishes import Moved
@@ -36,6 +37,10 @@ ATTEMPTS = 20
 
 class NothingToPublishError(RuntimeError):
     """The build has no partition with a passing verdict or an acceptance for its snapshot."""
+
+
+class LedgerBehindError(RuntimeError):
+    """The lake holds commits of builds that the ledger never knew: it is new, or was restored from an older dump."""
 
 
 @dataclass
@@ -68,6 +73,7 @@ def publish(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> Outcome:
     Raises:
         NothingToPublishError: nothing of the build was checked; marking a check as success publishes nothing.
         LookupError: the ledger knows no such build.
+        LedgerBehindError: the ledger is older than the lake.
     """
     with ledger.table_lock(table.name):
         reconcile(table, ledger, lake)
@@ -106,16 +112,23 @@ def reconcile(table: Table, ledger: Ledger, lake: Lake) -> list[str]:
     """Record the commits on ``main`` that the ledger lacks, because a process died between the two.
 
     The caller holds the table's lock. Returns the ids of the builds that were recorded.
+
+    Raises:
+        LedgerBehindError: it lacks them because it is older than they are. Its numbers would be given twice, and what
+            is stale would look fresh.
     """
     iceberg = lake.load_if_exists(table)
     recorded = []
     with ledger.transaction() as session:
         for commit in unrecorded(session, table, iceberg):
+            # The build's row is older than its commit: a ledger that has not got it was not there.
             build = session.get(Build, commit.build_id)
             if build is None:
-                build = commit.build(table.name)
-                session.add(build)
-                session.flush()
+                raise LedgerBehindError(
+                    f"{table.name}: build {commit.build_id} of {commit.at:%Y-%m-%dT%H:%M} is on main, and the ledger "
+                    "has never known it: it is new, or was restored from an older dump. `feedmill ledger rebuild` "
+                    "brings it forward; then run this again"
+                )
             publishes.record(session, build, commit.moved, commit.snapshot_id)
             recorded.append(build.id)
             log.warning(
@@ -170,6 +183,11 @@ def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[
         done = _find(iceberg, build.id, partitions)
         if done is not None:
             return done.snapshot_id, todo
+        if build.snapshot_id is None or iceberg.metadata.snapshot_by_id(build.snapshot_id) is None:
+            raise NothingToPublishError(
+                f"{table.name}: the branch of build {build.id} was dropped, as of all builds that ended a week ago; "
+                "clear `build` to build again"
+            )
         # PyIceberg's own retries duplicated rows when one build was published twice at once: off, in memory only.
         iceberg.metadata = iceberg.metadata.model_copy(
             update={"properties": {**iceberg.metadata.properties, "commit.retry.num-retries": "0"}}
@@ -180,7 +198,7 @@ def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[
         try:
             with (
                 iceberg.transaction() as transaction,
-                transaction.update_snapshot(branch="main", snapshot_properties=properties).overwrite() as overwrite,
+                Overwrite(transaction, properties) as overwrite,
             ):
                 for path in sorted(old.keys() - new.keys()):
                     overwrite.delete_data_file(old[path])

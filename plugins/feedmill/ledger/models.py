@@ -85,7 +85,7 @@ class Build(Base):
     session_id: Mapped[str]
     """The Spark session of this try, so that a retry can interrupt it."""
     pins: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """Each input table's pinned snapshot (null where it has none)."""
+    """Each input table's pinned snapshot (null where it has none), and what :mod:`feedmill.ledger.pins` says."""
     snapshot_id: Mapped[int | None] = mapped_column(BigInteger)
     """The head of the build's branch once it is built: what the check judges and the publish replays."""
     error: Mapped[str | None]

@@ -54,19 +54,30 @@ def is_recorded(session: Session, build_id: str, partition: datetime) -> bool:
     return session.execute(query).first() is not None
 
 
-def record(session: Session, build: Build, moved: Iterable[Moved], snapshot_id: int) -> None:
+def record(
+    session: Session,
+    build: Build,
+    moved: Iterable[Moved],
+    snapshot_id: int,
+    *,
+    number: int | None = None,
+    at: datetime | None = None,
+) -> None:
     """Write the ledger rows of one Iceberg commit.
 
     All its partitions share one number. A partition whose rows equal the current ones keeps its old number, so
     that its readers stay fresh, but takes the newer begin: it has read what that build read. A partition whose
     current build began later is left as it is: that build's commit came after this one, and was recorded before it.
+
+    ``number`` and ``at`` are for a commit of the past, whose number a rebuilt ledger has worked out (rule 10).
     """
     moved = list(moved)
     before = current(session, build.table_name, [entry.partition for entry in moved])
     moved = [m for m in moved if m.partition not in before or before[m.partition].begin <= build.begin]
     changed = {m.partition for m in moved if m.partition not in before or before[m.partition].digest != m.digest}
     # Last of all that waits: the counter stays locked from here to the commit.
-    number = next_number(session) if changed else 0
+    if number is None:
+        number = next_number(session) if changed else 0
     for entry in moved:
         is_changed = entry.partition in changed
         kept = number if is_changed else before[entry.partition].number
@@ -77,7 +88,7 @@ def record(session: Session, build: Build, moved: Iterable[Moved], snapshot_id: 
             "identity": build.identity,
             "rows": entry.rows,
             "digest": entry.digest,
-            "published_at": func.now(),
+            "published_at": at or func.now(),
             "expired_at": None,
         }
         session.execute(
@@ -95,6 +106,7 @@ def record(session: Session, build: Build, moved: Iterable[Moved], snapshot_id: 
                 rows=entry.rows,
                 changed=is_changed,
                 snapshot_id=snapshot_id,
+                published_at=at or func.now(),
             )
             .on_conflict_do_nothing()
         )

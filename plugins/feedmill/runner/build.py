@@ -20,6 +20,7 @@ from feedmill.identity import identity
 from feedmill.lake.catalog import branch_name, moment_of
 from feedmill.ledger import builds, facts, files, readiness
 from feedmill.ledger.builds import HEARTBEAT, ClaimedError, Written
+from feedmill.ledger.pins import beside_snapshots
 from feedmill.runner import frames, session
 from feedmill.runner.passes import Pass, cut
 from feedmill.spec import Files, Input, Table
@@ -91,15 +92,14 @@ def build(
     log.info("build %s of %s %s begins at number %d", begun.id, table.name, span, begun.begin)
     try:
         with _heartbeat(deployment, begun), session.session_of(begun.session_id) as spark:
-            result = _write(table, span, deployment, begun, spark)
+            head, partitions = _write(table, span, deployment, begun, spark)
     except BaseException as error:
         with ledger.transaction() as transaction:
             builds.failed(transaction, begun.id, f"{type(error).__name__}: {error}")
         raise
-    snapshot_id, written = result
     with ledger.transaction() as transaction:
-        builds.finish(transaction, begun.id, snapshot_id, written)
-    built = Built(begun.id, snapshot_id, sum(w.rows for w in written), len(written), time.monotonic() - clock)
+        builds.finish(transaction, begun.id, head, partitions)
+    built = Built(begun.id, head, sum(p.rows for p in partitions), len(partitions), time.monotonic() - clock)
     log.info(
         "build %s: %d rows in %d partitions on branch %s, %.1f s",
         built.build_id,
@@ -135,7 +135,7 @@ def _write(
     readiness.refuse_frozen(table, span, known)
     pins = {e.table.name: lake.current_snapshot(e.table) for e in table.inputs if isinstance(e, Input)}
     with deployment.ledger.transaction() as transaction:
-        builds.pin(transaction, build.id, pins)
+        builds.pin(transaction, build.id, {**pins, **beside_snapshots(transaction, table, span, build.begin)})
     name = f"{CATALOG}.{table.name}"
     branch = branch_name(build.id)
     # Without RETAIN, which counts from the forked snapshot: of a table that was not published for a week, expiry would
@@ -154,7 +154,7 @@ def _write(
     head = lake.branch_head(table, build.id)
     if head is None:
         raise RuntimeError(f"{table.name}: branch {branch} has no snapshot after the write")
-    return head, _written(table, span, deployment, head, spark)
+    return head, written(table, span, deployment, head, spark)
 
 
 def _transformed(
@@ -204,8 +204,8 @@ def _transformed(
     return frame.select(*columns)
 
 
-def _written(table: Table, span: Range, deployment: Deployment, head: int, spark: SparkSession) -> list[Written]:
-    """Rows and digest of each partition, read back from the branch; partitions without rows too."""
+def written(table: Table, span: Range, deployment: Deployment, head: int, spark: SparkSession) -> list[Written]:
+    """Rows and digest of each partition, read back from a snapshot; partitions without rows too."""
     from pyspark.sql import functions as F
 
     lake = deployment.lake
