@@ -60,13 +60,14 @@ def rows_of(deployment: Deployment, name: str) -> list[tuple[object, ...]]:
     return sorted(tuple(str(value) for value in row.values()) for row in rows)
 
 
-def test_files_become_checked_published_rows_and_every_row_is_accounted_for(deployment: Deployment) -> None:
+def test_files_become_checked_published_rows_and_every_row_is_accounted_for(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows: list[dict[str, object] | str] = [event(n, START + timedelta(minutes=n)) for n in range(30)]
     rows += [event(3, START + timedelta(minutes=3)), event(99, START, item_id=None), "{not json"]
     rows += [event(100, START + timedelta(minutes=5), event_type="click")]
     land(deployment, START, "a.jsonl", rows)
-    for name in HOURLY:
-        make(deployment, name, START, START + timedelta(hours=1))
+    built = {name: make(deployment, name, START, START + timedelta(hours=1)) for name in HOURLY}
     landed, rejected, clean = (rows_of(deployment, name) for name in HOURLY[:3])
     assert len(landed) + len(rejected) == len(rows)
     assert len(rejected) == 2
@@ -74,6 +75,13 @@ def test_files_become_checked_published_rows_and_every_row_is_accounted_for(depl
     roll_up = deployment.lake.load(deployment.tables[HOURLY[3]]).scan().to_arrow().to_pylist()
     assert sum(row["impressions"] for row in roll_up) == 30
     assert sum(row["clicks"] for row in roll_up) == 1
+    # Too many rows for pandas are judged in Spark, on the same snapshot, with the same verdict.
+    monkeypatch.setattr("feedmill.checks.check.PANDAS_ROWS", 0)
+    again = check(deployment.tables["events.clean"], built["events.clean"], deployment)
+    assert (again.report.engine, [(v.partition, v.passed, v.rows) for v in again.report.verdicts]) == (
+        "Spark",
+        [(START, True, len(clean))],
+    )
 
 
 SPLITS = st.permutations(range(4)).flatmap(
