@@ -76,27 +76,27 @@ class Workshop:
         self.judge(build.id, passed)
         return build.id
 
-    def write(self, build_id: str, span: Range, rows: Mapping[datetime, int], version: int) -> int:
-        """Replace the range on the build's branch in one commit, each partition in two files; the branch's head."""
+    def write(self, build_id: str, span: Range, rows: Mapping[datetime, int], version: int, files: int = 2) -> int:
+        """Replace the range on the build's branch in one commit, each partition in so many files; the branch's head."""
         iceberg = self.lake.load(self.table)
         head = iceberg.metadata.snapshot_by_name("main")
         branch = branch_name(build_id)
         if head is not None:
             iceberg.manage_snapshots().create_branch(head.snapshot_id, branch).commit()
         old = self.lake.files(self.table, iceberg, head and head.snapshot_id, list(span.partitions()))
-        halves: tuple[list[dict[str, object]], ...] = ([], [])
+        parts: list[list[dict[str, object]]] = [[] for _ in range(files)]
         for partition, count in rows.items():
             for n in range(count):
-                halves[n % 2].append({"hour": partition, "item": f"i{n}", "version": version})
+                parts[n % files].append({"hour": partition, "item": f"i{n}", "version": version})
         with (
             iceberg.transaction() as transaction,
             transaction.update_snapshot(branch=branch).overwrite() as overwrite,
         ):
             for file in old.values():
                 overwrite.delete_data_file(file)
-            for half in halves:
-                if half:
-                    frame = pa.Table.from_pylist(half, schema=SCHEMA)
+            for part in parts:
+                if part:
+                    frame = pa.Table.from_pylist(part, schema=SCHEMA)
                     for file in _dataframe_to_data_files(iceberg.metadata, frame, iceberg.io):
                         overwrite.append_data_file(file)
         written = self.lake.branch_head(self.table, build_id)

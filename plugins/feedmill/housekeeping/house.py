@@ -1,0 +1,49 @@
+"""One table's housekeeping: its steps, in order. Killed at any of them, the next run does what is left."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+
+from feedmill.deployment import Deployment
+from feedmill.housekeeping import branches, retention, upkeep
+from feedmill.runner import session
+from feedmill.spec import Table
+
+log = logging.getLogger(__name__)
+
+
+def keep_house(
+    table: Table, deployment: Deployment, now: datetime, started: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Do every step for the table, and say what each did, in one sentence each.
+
+    ``started`` is called with the Spark session's id, so that a caller who is killed politely can interrupt it.
+
+    Raises:
+        SparkUnavailableError: the Spark server does not answer; retention and branches are done by then.
+    """
+    ledger, lake = deployment.ledger, deployment.lake
+    told: list[str] = []
+
+    def tell(sentence: str) -> None:
+        log.info("%s: %s", table.name, sentence)
+        told.append(sentence)
+
+    # Retention first of all: it also records commits that the ledger lacks, before their snapshots can expire.
+    tell(retention.expire(table, deployment, now))
+    tell(branches.drop(table, ledger, lake, now))
+    tell(branches.delete_pages(table, lake, now))
+    if lake.load_if_exists(table) is None:
+        return told
+    session_id = str(uuid.uuid4())
+    started(session_id)
+    with session.session_of(session_id) as spark:
+        # Snapshots before the rest: what they hold back need be neither planned nor listed. Orphans last.
+        tell(upkeep.expire_snapshots(table, ledger, lake, spark, now))
+        tell(upkeep.compact(table, lake, spark))
+        tell(upkeep.rewrite_manifests(table, lake, spark))
+        tell(upkeep.remove_orphans(table, ledger, spark, now))
+    return told

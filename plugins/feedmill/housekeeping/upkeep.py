@@ -1,0 +1,246 @@
+"""Iceberg's upkeep, by Spark's procedures: snapshots, small files, manifests, orphans.
+
+All of it works on ``main`` beside publishes, without the table's lock: it takes minutes where a publish takes a
+moment. The catalog decides who was first. A publish that lost replays on the new ``main``; an upkeep that lost gives
+up what it met, and the next day's run does it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Snapshot
+from sqlalchemy import func, select
+
+from feedmill.connections import CATALOG
+from feedmill.lake.catalog import Lake
+from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.models import Build, Claim
+from feedmill.ledger.store import Ledger
+from feedmill.spec import Table
+from feedmill.timeline import days
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.session import SparkSession
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_KEEP = days(3)
+"""What was current this long ago, or later, can still be read: by a long query, or to look back at."""
+
+ORPHAN_KEEP = days(3)
+"""A file that no snapshot names may be one that a build is about to commit; an older one is not."""
+
+SMALL_FILES = 5
+"""From so many small files in one partition on they are rewritten as one."""
+
+SMALL_FILE_BYTES = 384 * 1024 * 1024
+"""Below this a file is small: three quarters of Iceberg's 512 MB, as its bin-packing has it."""
+
+MANIFEST_BYTES = 256 * 1024
+"""The size that manifests are rewritten to. A publish that replaces a partition reads and rewrites the manifest that
+lists its files: Iceberg's own 8 MB would make that 50,000 entries, at some 0.1 ms each in PyIceberg."""
+
+SMALL_MANIFESTS = 20
+"""From so many manifests of less than half that size on they are rewritten."""
+
+_TARGET = "commit.manifest.target-size-bytes"
+
+_CONFLICTS = ("CommitFailedException", "ValidationException", "CommitStateUnknownException")
+"""What Spark's errors name when another commit came first."""
+
+
+def expire_snapshots(table: Table, ledger: Ledger, lake: Lake, spark: SparkSession, now: datetime) -> str:
+    """Expire snapshots that were not current for a while, and the files that only they name; what was done."""
+    iceberg = lake.load(table)
+    began = oldest_living_build(ledger)
+    moment = min(now - SNAPSHOT_KEEP, began) if began else now - SNAPSHOT_KEEP
+    cutoff = oldest_readable(iceberg, moment)
+    replaced, left = _to_expire(iceberg, moment, cutoff)
+    if not replaced and not left:
+        return "no snapshots to expire"
+    _archive(table, lake, replaced)
+    named = {"snapshot_ids": [s.snapshot_id for s in left]} if left else {}
+    done = _call(spark, "expire_snapshots", table, older_than=cutoff, retain_last=1, stream_results=True, **named)
+    if done is None:
+        return "snapshots are left for the next run: another commit came first"
+    files = sum(value for name, value in done.items() if name.startswith("deleted_") and value)
+    return (
+        f"{len(replaced) + len(left)} snapshots expired that were replaced or dropped before {moment:%Y-%m-%d %H:%M}, "
+        f"{files} files deleted"
+    )
+
+
+def _to_expire(iceberg: IcebergTable, moment: datetime, cutoff: datetime) -> tuple[list[Snapshot], list[Snapshot]]:
+    """What was replaced before the cutoff; and what no branch has any more, between the cutoff and the moment.
+
+    Of a table that is seldom published, the cutoff is long ago, and branches were made and dropped since.
+    """
+    heads = {reference.snapshot_id for reference in iceberg.metadata.refs.values()}
+    replaced = [s for s in iceberg.metadata.snapshots if _at(s) < cutoff and s.snapshot_id not in heads]
+    held = {s.snapshot_id for head in heads for s in _ancestors(iceberg, head)}
+    left = [s for s in iceberg.metadata.snapshots if cutoff <= _at(s) <= moment and s.snapshot_id not in held]
+    return replaced, left
+
+
+def oldest_living_build(ledger: Ledger) -> datetime | None:
+    """When the oldest build that lives began: whatever it has pinned was current then or later."""
+    with ledger.transaction() as session:
+        query = (
+            select(func.min(Build.started_at))
+            .join(Claim, Claim.build_id == Build.id)
+            .where(Claim.heartbeat_at > func.now() - CLAIM_EXPIRES)
+        )
+        return session.execute(query).scalar_one()
+
+
+def oldest_readable(iceberg: IcebergTable, moment: datetime) -> datetime:
+    """The commit of the snapshot that was current at the moment.
+
+    Not the moment itself: whoever began to read then may have pinned a head that was months old already.
+    """
+    main = iceberg.metadata.snapshot_by_name("main")
+    for snapshot in _ancestors(iceberg, main.snapshot_id if main else None):
+        if _at(snapshot) <= moment:
+            return _at(snapshot)
+    return moment
+
+
+def compact(table: Table, lake: Lake, spark: SparkSession) -> str:
+    """Rewrite the small files of partitions that have several; what was done."""
+    iceberg = lake.load(table)
+    fields = range(len(iceberg.spec().fields))
+    small: Counter[tuple[Any, ...]] = Counter()
+    for task in iceberg.scan().plan_files():
+        if task.file.file_size_in_bytes < SMALL_FILE_BYTES:
+            small[tuple(task.file.partition[i] for i in fields)] += 1
+    crowded = [count for count in small.values() if count >= SMALL_FILES]
+    if not crowded:
+        return "no partition has several small files"
+    # In part: a group of files that a publish has replaced meanwhile fails its commit, and only its own.
+    options = {
+        "min-input-files": str(SMALL_FILES),
+        "partial-progress.enabled": "true",
+        "partial-progress.max-commits": str(min(10, len(crowded))),
+    }
+    done = _call(spark, "rewrite_data_files", table, options=options)
+    if done is None:
+        return "small files are left for the next run: another commit came first"
+    left = done.get("failed_data_files_count") or 0
+    said = (
+        f"{done['rewritten_data_files_count']} small files of {len(crowded)} partitions rewritten "
+        f"as {done['added_data_files_count']}"
+    )
+    return f"{said}; {left} are left for the next run, because another commit came first" if left else said
+
+
+def rewrite_manifests(table: Table, lake: Lake, spark: SparkSession) -> str:
+    """Gather the manifests of many publishes into few, sorted by partition; what was done."""
+    iceberg = lake.load(table)
+    head = iceberg.metadata.snapshot_by_name("main")
+    manifests = head.manifests(iceberg.io) if head else []
+    small = [manifest for manifest in manifests if manifest.manifest_length < MANIFEST_BYTES // 2]
+    if len(small) < SMALL_MANIFESTS:
+        return f"{len(manifests)} manifests are few enough"
+    try:
+        if iceberg.properties.get(_TARGET) != str(MANIFEST_BYTES):
+            with iceberg.transaction() as transaction:
+                transaction.set_properties({_TARGET: str(MANIFEST_BYTES)})
+    except CommitFailedException:
+        return "manifests are left for the next run: another commit came first"
+    done = _call(spark, "rewrite_manifests", table, use_caching=False)
+    if done is None:
+        return "manifests are left for the next run: another commit came first"
+    return f"{done['rewritten_manifests_count']} manifests rewritten as {done['added_manifests_count']}"
+
+
+def remove_orphans(table: Table, ledger: Ledger, spark: SparkSession, now: datetime) -> str:
+    """Delete files in the table's folder that no snapshot names: of killed builds, and old metadata; what was done."""
+    began = oldest_living_build(ledger)
+    before = min(now - ORPHAN_KEEP, began) if began else now - ORPHAN_KEEP
+    # What differs in scheme or authority only is not deleted: PyIceberg writes file:///, Spark file:/, and a bucket may
+    # be named by s3 here and s3a there. The folder is the table's own, which is the procedure's default.
+    rows = _rows(
+        spark,
+        "remove_orphan_files",
+        table,
+        older_than=before,
+        equal_schemes={"s3a,s3n,s3": "s3"},
+        prefix_mismatch_mode="IGNORE",
+    )
+    return f"{len(rows)} orphan files deleted, which were older than {before:%Y-%m-%d %H:%M}"
+
+
+def _archive(table: Table, lake: Lake, snapshots: list[Snapshot]) -> None:
+    """Write down what the publishes among the snapshots said, before it goes: a lost ledger is rebuilt from it.
+
+    One file for each expiry, named by its newest snapshot; a run that is killed and repeated writes it again.
+    """
+    said = [(s, s.summary.additional_properties) for s in snapshots if s.summary]
+    lines = [
+        json.dumps(
+            {
+                "snapshot_id": s.snapshot_id,
+                "timestamp_ms": s.timestamp_ms,
+                "summary": {name: text for name, text in properties.items() if name.startswith("feedmill.")},
+            }
+        )
+        for s, properties in said
+        if "feedmill.partitions" in properties or "feedmill.expired" in properties
+    ]
+    if not lines:
+        return
+    newest = max(snapshots, key=lambda s: s.timestamp_ms)
+    url = f"{lake.pages.rstrip('/')}/{table.name}/commits/{newest.timestamp_ms}-{newest.snapshot_id}.jsonl"
+    with fsspec.open(url, "w", encoding="utf-8", auto_mkdir=True) as stream:
+        stream.write("\n".join(lines) + "\n")
+
+
+def _call(spark: SparkSession, procedure: str, table: Table, **arguments: object) -> dict[str, Any] | None:
+    """The procedure's one row of counts; None where another commit came first, and the procedure gave up."""
+    from pyspark.errors import PySparkException
+
+    try:
+        rows = _rows(spark, procedure, table, **arguments)
+    except PySparkException as error:
+        if not any(name in str(error) for name in _CONFLICTS):
+            raise
+        log.warning("%s: %s gave up, another commit came first: %s", table.name, procedure, str(error).splitlines()[0])
+        return None
+    return rows[0] if rows else {}
+
+
+def _rows(spark: SparkSession, procedure: str, table: Table, **arguments: object) -> list[dict[str, Any]]:
+    given = ", ".join(f"{name} => {_literal(value)}" for name, value in {"table": table.name, **arguments}.items())
+    return [row.asDict() for row in spark.sql(f"CALL {CATALOG}.system.{procedure}({given})").collect()]
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}'"
+    if isinstance(value, dict):
+        return f"map({', '.join(_literal(part) for pair in value.items() for part in pair)})"
+    if isinstance(value, list):
+        return f"array({', '.join(_literal(part) for part in value)})"
+    return str(value) if isinstance(value, int) else f"'{value}'"
+
+
+def _at(snapshot: Snapshot) -> datetime:
+    return datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
+
+
+def _ancestors(iceberg: IcebergTable, head: int | None) -> Iterator[Snapshot]:
+    by_id = {s.snapshot_id: s for s in iceberg.metadata.snapshots}
+    while head is not None and head in by_id:
+        yield by_id[head]
+        head = by_id[head].parent_snapshot_id
