@@ -18,6 +18,14 @@ log = logging.getLogger(__name__)
 
 _USER = "feedmill"
 
+_GONE = (
+    "StatusCode.UNAVAILABLE",
+    "INVALID_HANDLE.SESSION_NOT_FOUND",
+    "INVALID_HANDLE.SESSION_CHANGED",
+    "INVALID_HANDLE.OPERATION_NOT_FOUND",
+)
+"""What PySpark's errors say when the server has died, and when the one that was started instead answers."""
+
 
 class SparkUnavailableError(ConnectionError):
     """The Spark Connect server cannot be reached; the message says where it was looked for."""
@@ -39,17 +47,18 @@ def connect(url: str, session_id: str) -> SparkSession:
     # What pyspark.sql.functions looks at; without it, they ask for a JVM in this process.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     separator = "" if url.endswith(";") else (";" if "/;" in url or url.endswith("/") else "/;")
+    session: SparkSession | None = None
     try:
         session = SparkSession.builder.remote(f"{url}{separator}session_id={session_id};user_id={_USER}").create()
         session.client.set_retry_policies([DefaultPolicy(max_retries=4, initial_backoff=200, max_backoff=1000)])
         session.conf.set("spark.sql.session.timeZone", "UTC")
-    except (PySparkException, OSError) as error:
-        raise _unavailable(url, error) from error
     except Exception as error:
-        # grpc's errors have no common public base besides grpc.RpcError, which is imported with the client only.
-        import grpc
-
-        if isinstance(error, grpc.RpcError):
+        if session is not None:
+            # It is the thread's active session by now, which pyspark.sql.functions would ask: a session that the
+            # server has closed (an earlier try's, to be interrupted) would fail the next session's work.
+            session.release_session_on_close = False
+            session.stop()
+        if isinstance(error, PySparkException | OSError) or _is_of_grpc(error):
             raise _unavailable(url, error) from error
         raise
     return session
@@ -57,11 +66,23 @@ def connect(url: str, session_id: str) -> SparkSession:
 
 @contextmanager
 def session_of(session_id: str) -> Iterator[SparkSession]:
-    """The session of a try on the ``spark_default`` connection, released at the end."""
-    session = connect(connections.spark_url(), session_id)
+    """The session of a try on the ``spark_default`` connection, released at the end.
+
+    Raises:
+        SparkUnavailableError: the server does not answer, or went away meanwhile.
+    """
+    url = connections.spark_url()
+    session = connect(url, session_id)
     _log_progress(session)
     try:
         yield session
+    except Exception as error:
+        if _went_away(error):
+            raise SparkUnavailableError(
+                f"Spark Connect at {_where(url)} went away in the middle of the work; the local stack starts it again "
+                "by itself (its log says why it ended), and a retry then goes on"
+            ) from error
+        raise
     finally:
         with suppress(Exception):  # the server may be gone; the session ends with it
             session.stop()
@@ -77,8 +98,25 @@ def interrupt(session_id: str) -> None:
         log.info("nothing to interrupt in Spark session %s: %s", session_id, error)
 
 
+def _where(url: str) -> str:
+    """The server, without the token."""
+    return url.partition("/;")[0]
+
+
+def _is_of_grpc(error: BaseException | None) -> bool:
+    # grpc's errors have no common public base besides grpc.RpcError, which is imported with the client only.
+    import grpc
+
+    return isinstance(error, grpc.RpcError)
+
+
+def _went_away(error: Exception) -> bool:
+    """Whether the server died, or is another one that does not know the session."""
+    text = f"{error} {error.__cause__} {error.__context__}"
+    return any(sign in text for sign in _GONE)
+
+
 def _unavailable(url: str, error: Exception) -> SparkUnavailableError:
-    where = url.partition("/;")[0]
     # PySpark wraps grpc's error, whose text is a page that begins with its class; its details are the sentence.
     text, cause = str(error), error.__cause__ or error.__context__
     for one in (error, cause):
@@ -87,7 +125,7 @@ def _unavailable(url: str, error: Exception) -> SparkUnavailableError:
             text = str(details())
     reason = text.splitlines()[0] if text else type(error).__name__
     return SparkUnavailableError(
-        f"Spark Connect does not answer at {where} ({reason}); `feedmill stack status` says which part is down"
+        f"Spark Connect does not answer at {_where(url)} ({reason}); `feedmill stack status` says which part is down"
     )
 
 
