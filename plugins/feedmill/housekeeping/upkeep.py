@@ -7,14 +7,12 @@ up what it met, and the next day's run does it.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
@@ -67,7 +65,6 @@ def expire_snapshots(table: Table, ledger: Ledger, lake: Lake, spark: SparkSessi
     replaced, left = _to_expire(iceberg, moment, cutoff)
     if not replaced and not left:
         return "no snapshots to expire"
-    _archive(table, lake, replaced)
     named = {"snapshot_ids": [s.snapshot_id for s in left]} if left else {}
     done = _call(spark, "expire_snapshots", table, older_than=cutoff, retain_last=1, stream_results=True, **named)
     if done is None:
@@ -177,31 +174,6 @@ def remove_orphans(table: Table, ledger: Ledger, spark: SparkSession, now: datet
         prefix_mismatch_mode="IGNORE",
     )
     return f"{len(rows)} orphan files deleted, which were older than {before:%Y-%m-%d %H:%M}"
-
-
-def _archive(table: Table, lake: Lake, snapshots: list[Snapshot]) -> None:
-    """Write down what the publishes among the snapshots said, before it goes: a lost ledger is rebuilt from it.
-
-    One file for each expiry, named by its newest snapshot; a run that is killed and repeated writes it again.
-    """
-    said = [(s, s.summary.additional_properties) for s in snapshots if s.summary]
-    lines = [
-        json.dumps(
-            {
-                "snapshot_id": s.snapshot_id,
-                "timestamp_ms": s.timestamp_ms,
-                "summary": {name: text for name, text in properties.items() if name.startswith("feedmill.")},
-            }
-        )
-        for s, properties in said
-        if "feedmill.partitions" in properties or "feedmill.expired" in properties
-    ]
-    if not lines:
-        return
-    newest = max(snapshots, key=lambda s: s.timestamp_ms)
-    url = f"{lake.pages.rstrip('/')}/{table.name}/commits/{newest.timestamp_ms}-{newest.snapshot_id}.jsonl"
-    with fsspec.open(url, "w", encoding="utf-8", auto_mkdir=True) as stream:
-        stream.write("\n".join(lines) + "\n")
 
 
 def _call(spark: SparkSession, procedure: str, table: Table, **arguments: object) -> dict[str, Any] | None:
