@@ -105,7 +105,8 @@ class Postgres:
             "port": str(self.port),
             "unix_socket_directories": "",
             "shared_buffers": "64MB",
-            "max_connections": "100",
+            # Each test opens ledgers and catalogs of its own, and not all are collected before the next one's.
+            "max_connections": "100" if self.durable else "500",
             "timezone": "UTC",
             "log_timezone": "UTC",
             "fsync": "on" if self.durable else "off",
