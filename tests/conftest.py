@@ -91,7 +91,7 @@ def spark(spark_url: str) -> Iterator[object]:
 def ledger(postgres: Postgres) -> Iterator[Ledger]:
     """An empty ledger."""
     name = f"ledger_{uuid.uuid4().hex[:8]}"
-    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
+    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE ledger"))
     opened = Ledger(postgres.url(name))

@@ -58,7 +58,8 @@ class Lake:
     @cached_property
     def catalog(self) -> Catalog:
         """PyIceberg's catalog, opened once."""
-        return load_catalog(CATALOG, **self.properties)
+        # A SQL catalog's pool would hand out connections to a database server that was started again since.
+        return load_catalog(CATALOG, **{"pool_pre_ping": "true", **self.properties})
 
     def ddl(self, table: Table) -> Ddl:
         """The table's DDL.

@@ -1,0 +1,152 @@
+"""Processes that are killed, the deployment that they work on, and what is seen there afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from feedmill import connections, examination
+from feedmill.checks.check import check
+from feedmill.deployment import Deployment
+from feedmill.doctor import Finding, findings
+from feedmill.lake.publish import Outcome, publish
+from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.facts import load
+from feedmill.ledger.models import Build, Claim, File
+from feedmill.ledger.staleness import stale_because
+from feedmill.runner.build import build
+from feedmill.spec import Table
+from feedmill.timeline import HOUR, Range
+
+START = datetime(2026, 5, 1, 10, tzinfo=UTC)
+HOURS = 4
+LANDED, CLEAN = "events.landed", "events.clean"
+HOURLY = (LANDED, "events.rejected", CLEAN, "rollups.item_engagement_hourly")
+
+Rows = dict[str, list[tuple[str, ...]]]
+
+
+def hour(first: int, end: int | None = None) -> Range:
+    """Hours of the ground, as a range."""
+    return Range(START + timedelta(hours=first), START + timedelta(hours=first + 1 if end is None else end), HOUR)
+
+
+@dataclass
+class Ground:
+    """A deployment to kill things on."""
+
+    deployment: Deployment
+
+    def table(self, name: str) -> Table:
+        return self.deployment.tables[name]
+
+    def start(self, verb: str, tables: str, what: Range | str, *options: str) -> subprocess.Popen[str]:
+        """A child process at work; see ``child.py``."""
+        if isinstance(what, Range):
+            what = f"{what.start.isoformat()}/{what.end.isoformat()}"
+        own = {"extra": {**self.deployment.lake.properties, "landing": self.deployment.lake.landing}}
+        own["extra"]["pages"] = self.deployment.lake.pages
+        url = self.deployment.ledger.engine.url
+        ledger = {"conn_type": "postgres", "host": url.host, "port": url.port, "schema": url.database}
+        ledger |= {"login": url.username, "password": url.password}
+        environment = {
+            **os.environ,
+            f"AIRFLOW_CONN_{connections.LEDGER.upper()}": json.dumps(ledger),
+            f"AIRFLOW_CONN_{connections.ICEBERG.upper()}": json.dumps({"conn_type": "iceberg", **own}),
+            "PYTHONPATH": os.pathsep.join([str(self.deployment.project), str(self.deployment.project / "plugins")]),
+        }
+        return subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("child.py")), verb, tables, what, *options],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def killed(self, verb: str, tables: str, what: Range | str, step: str, *options: str) -> None:
+        """Run a child that dies at that step, by its own hand and by SIGKILL."""
+        child = self.start(verb, tables, what, "--die", step, *options)
+        _, said = child.communicate(timeout=120)
+        assert child.returncode == -signal.SIGKILL, f"it never came to {step}: {said}"
+
+    def build(self, name: str, span: Range, owner: str = "test/run") -> str:
+        """Build and check; the build's id."""
+        build_id = build(self.table(name), span, self.deployment, owner).build_id
+        check(self.table(name), build_id, self.deployment)
+        return build_id
+
+    def publish(self, name: str, build_id: str) -> Outcome:
+        return publish(self.table(name), build_id, self.deployment.ledger, self.deployment.lake)
+
+    def make(self, name: str, span: Range, owner: str = "test/run") -> str:
+        """Build, check and publish; the build's id."""
+        build_id = self.build(name, span, owner)
+        self.publish(name, build_id)
+        return build_id
+
+    def rows(self, *names: str) -> Rows:
+        """What readers of main see."""
+        found = {}
+        for name in names:
+            table = self.deployment.lake.load(self.table(name)).scan().to_arrow().to_pylist()
+            found[name] = sorted(tuple(str(value) for value in row.values()) for row in table)
+        return found
+
+    def ills(self, mend: bool = False) -> list[Finding]:
+        """What the doctor finds, after mending where asked."""
+        tables = list(self.deployment.tables)
+        if mend:
+            examination.mend(self.deployment, tables)
+        return findings(examination.examine(self.deployment, tables, datetime.now(UTC), rows=False))
+
+    def stale(self, name: str) -> list[datetime]:
+        with self.deployment.ledger.transaction() as session:
+            known = load(session, self.deployment.tables)
+        table = self.table(name)
+        return [p for p in sorted(known.published.get(name, {})) if stale_because(table, p, known)]
+
+    def builds(self, **wanted: str) -> list[Build]:
+        """Builds by columns, oldest first."""
+        with self.deployment.ledger.transaction() as session:
+            return list(session.scalars(select(Build).filter_by(**wanted).order_by(Build.begin)))
+
+    def registered(self) -> int:
+        with self.deployment.ledger.transaction() as session:
+            return session.scalar(select(func.count()).select_from(File)) or 0
+
+    def forget_heartbeats(self) -> None:
+        """Let 45 seconds pass."""
+        with self.deployment.ledger.transaction() as session:
+            session.execute(update(Claim).values(heartbeat_at=func.now() - CLAIM_EXPIRES - timedelta(seconds=5)))
+
+
+@contextmanager
+def at_once(children: list[subprocess.Popen[str]]) -> Iterator[None]:
+    """None of the children outlives the test."""
+    try:
+        yield
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.kill()
+            child.communicate()
+
+
+def until(true: Callable[[], Any], seconds: float, what: str) -> None:
+    """Wait for it, or fail with what was waited for."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what} did not come in {seconds} s"
+        time.sleep(0.05)

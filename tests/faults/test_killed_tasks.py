@@ -1,0 +1,164 @@
+"""SIGKILL to a task at every bad moment, then its retry: the rows of a clean build, and a doctor without work."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from ground import CLEAN, HOURS, LANDED, Ground, Rows, at_once, hour, until
+
+from feedmill.lake.publish import publish
+
+pytestmark = pytest.mark.faults
+
+DISCOVERY = {
+    "in the middle of the files": "feedmill.landing:_inspect:5",
+    "with the files in hand": "feedmill.ledger.files:register",
+    "registered, nothing begun": "feedmill.runner.build:_interrupt_earlier_tries",
+}
+BUILD = {
+    "claimed, nothing pinned": "feedmill.ledger.builds:pin",
+    "pinned, nothing written": "feedmill.runner.build:_transformed",
+    "written, not recorded": "feedmill.ledger.builds:finish",
+    "recorded": "feedmill.ledger.builds:finish:after",
+}
+CHECK = {
+    "before the verdicts": "feedmill.ledger.verdicts:record",
+    "in the middle of the verdicts": "feedmill.ledger.verdicts:record:after",
+    "before the page": "feedmill.checks.check:render",
+}
+PUBLISH = {
+    "before the intent": "feedmill.ledger.publishes:write_intent",
+    "in the intent's transaction": "feedmill.ledger.publishes:write_intent:after",
+    "before the commit": "feedmill.lake.publish:_commit",
+    "in the commit, metadata written": "pyiceberg.catalog.sql:SqlCatalog._write_metadata:after",
+    "after the commit": "feedmill.lake.publish:_commit:after",
+    "before the ledger's rows": "feedmill.ledger.publishes:record",
+    "in the ledger's transaction": "feedmill.ledger.publishes:record:after",
+    "before the branch is dropped": "feedmill.lake.publish:drop_branch",
+    "done": "feedmill.lake.publish:drop_branch:after",
+}
+AFTER_THE_COMMIT = ("after the commit", "before the ledger's rows", "in the ledger's transaction")
+
+
+@pytest.mark.parametrize("moment", DISCOVERY)
+def test_killed_while_it_looks_for_files(ground: Ground, clean_rows: Callable[..., Rows], moment: str) -> None:
+    expected = clean_rows(LANDED, span=hour(0))
+    ground.killed("build", LANDED, hour(0), DISCOVERY[moment])
+    assert ground.registered() == (2 * HOURS if moment == "registered, nothing begun" else 0), "all or none"
+    ground.make(LANDED, hour(0))
+    assert ground.registered() == 2 * HOURS
+    assert ground.rows(LANDED) == expected
+    assert ground.ills() == []
+
+
+@pytest.mark.parametrize("moment", BUILD)
+def test_killed_while_it_builds(ground: Ground, clean_rows: Callable[..., Rows], moment: str) -> None:
+    expected = clean_rows(LANDED, span=hour(0, 2))
+    ground.killed("build", LANDED, hour(0, 2), BUILD[moment])
+    (dead,) = ground.builds()
+    assert dead.state == "running"
+    ground.make(LANDED, hour(0, 2))
+    assert ground.rows(LANDED) == expected
+    assert [build.state for build in ground.builds()] == ["interrupted", "built"]
+    assert ground.ills(mend=True) == [], "the dead try's branch is dropped by --mend, or by housekeeping"
+
+
+def test_killed_and_never_retried(ground: Ground) -> None:
+    ground.killed("build", LANDED, hour(0), BUILD["written, not recorded"])
+    assert [f.ill.value for f in ground.ills() if f.table == LANDED] == [], "its heartbeat has just stopped"
+    ground.forget_heartbeats()
+    assert [f.ill.value for f in ground.ills() if f.table == LANDED] == ["dead claim"]
+    assert [f.ill.value for f in ground.ills(mend=True) if f.table == LANDED] == []
+    assert [build.state for build in ground.builds()] == ["interrupted"]
+
+
+@pytest.mark.parametrize("moment", CHECK)
+def test_killed_while_it_checks(ground: Ground, clean_rows: Callable[..., Rows], moment: str) -> None:
+    expected = clean_rows(LANDED, span=hour(0))
+    build_id = ground.build(LANDED, hour(0))
+    with ground.deployment.ledger.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM verdicts")
+    ground.killed("check", LANDED, build_id, CHECK[moment])
+    child = ground.start("check", LANDED, build_id)
+    assert child.wait(120) == 0
+    ground.publish(LANDED, build_id)
+    assert ground.rows(LANDED) == expected
+    assert ground.ills() == []
+
+
+@pytest.mark.parametrize("moment", PUBLISH)
+def test_killed_while_it_publishes(ground: Ground, clean_rows: Callable[..., Rows], moment: str) -> None:
+    ground.make(LANDED, hour(0, 2))
+    ground.make(CLEAN, hour(0, 2))
+    # A late event's arrival hour: one hour of the two changes, the other keeps its rows.
+    build_id = ground.build(LANDED, hour(1, 3))
+    ground.killed("publish", LANDED, build_id, PUBLISH[moment])
+    recorded = moment in ("before the branch is dropped", "done")
+    assert ground.stale(CLEAN) == ([hour(1).start] if recorded else [])
+    if moment in AFTER_THE_COMMIT:
+        assert {f.ill.value for f in ground.ills()} >= {"unrecorded commit", "open intent"}
+    outcome = ground.publish(LANDED, build_id)
+    assert len(outcome.published) == 2
+    assert ground.rows(LANDED) == clean_rows(LANDED, span=hour(0, 3))
+    assert ground.stale(CLEAN) == [hour(1).start], "what was published after it was read"
+    assert ground.ills() == []
+
+
+@pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
+def test_killed_while_it_publishes_and_never_retried(
+    ground: Ground, clean_rows: Callable[..., Rows], moment: str
+) -> None:
+    clean_rows()
+    build_id = ground.build(LANDED, hour(0))
+    ground.killed("publish", LANDED, build_id, PUBLISH[moment])
+    assert ground.ills() != []
+    assert ground.ills(mend=True) == []
+    assert ground.rows(LANDED) == (clean_rows(LANDED, span=hour(0)) if moment in AFTER_THE_COMMIT else {LANDED: []})
+
+
+def test_a_retry_while_the_first_try_s_query_still_runs(ground: Ground, clean_rows: Callable[..., Rows]) -> None:
+    expected = clean_rows(LANDED, span=hour(0))
+    first = ground.start("build", LANDED, hour(0), "--crawl")
+    with at_once([first]):
+        until(lambda: ground.builds() and ground.builds()[0].pins, 60, "the first try's query")
+        time.sleep(1)
+        assert first.poll() is None
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        begun = time.monotonic()
+        ground.make(LANDED, hour(0))
+        assert time.monotonic() - begun < 20, "the dead try's query is interrupted, not waited for"
+    time.sleep(8)  # as long as the first try's query would have taken
+    assert ground.rows(LANDED) == expected
+    assert [build.state for build in ground.builds()] == ["interrupted", "built"]
+    assert ground.ills(mend=True) == []
+
+
+def test_the_same_build_published_by_two_processes_at_once(ground: Ground, clean_rows: Callable[..., Rows]) -> None:
+    expected = clean_rows(LANDED, span=hour(0, 2))
+    build_id = ground.build(LANDED, hour(0, 2))
+    children = [ground.start("publish", LANDED, build_id) for _ in range(2)]
+    with at_once(children):
+        assert publish(ground.table(LANDED), build_id, ground.deployment.ledger, ground.deployment.lake).held == []
+        assert [child.wait(120) for child in children] == [0, 0]
+    assert ground.rows(LANDED) == expected
+    assert ground.ills() == []
+
+
+def test_four_tables_and_four_ranges_at_once(ground: Ground, clean_rows: Callable[..., Rows]) -> None:
+    tables = ",".join(("events.landed", "events.rejected", "events.clean", "rollups.item_engagement_hourly"))
+    expected = clean_rows(*tables.split(","))
+    children = [ground.start("make", tables, hour(n), "--owner", f"test/{n}") for n in range(HOURS)]
+    with at_once(children):
+        ends = [(child.wait(200), child.stderr.read() if child.stderr else "") for child in children]
+    assert [code for code, _ in ends] == [0] * HOURS, "\n".join(said for _, said in ends)
+    # Late events make hours stale that were built before their arrival hour was published: restate until none is.
+    for name in tables.split(","):
+        for partition in ground.stale(name):
+            ground.make(name, ground.table(name).one(partition), "test/restate")
+    assert [ground.stale(name) for name in tables.split(",")] == [[]] * 4
+    assert ground.rows(*tables.split(",")) == expected
+    assert ground.ills() == []
