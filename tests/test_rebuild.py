@@ -29,7 +29,7 @@ from feedmill.ledger.models import Build, File, Partition, Publish, SealedHour, 
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.ledger.publishes import Moved
 from feedmill.ledger.rebuild import Rebuilt, numbers, rebuild
-from feedmill.ledger.staleness import stale_because
+from feedmill.ledger.staleness import frozen_because, stale_because
 from feedmill.ledger.store import Ledger
 from feedmill.local.postgres import Postgres
 from feedmill.spec import Files, Input, Maintainer, Map, Source, Table
@@ -374,6 +374,22 @@ def test_partitions_whose_commits_upkeep_expired_are_outdated_not_lost(
         rows = {p.partition: (p.begin, p.identity, p.rows) for p in session.scalars(select(Partition))}
     assert rows == {START: (3, "code", 3), START + hours(1): (0, "", 4)}
     assert findings(examination.examine(deployment, [shop.table], START)) == []
+
+
+def test_a_partition_whose_input_retention_took_is_frozen_and_keeps_its_rows(
+    mill: Mill, copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mill.publish(CLEAN, mill.build(CLEAN, START, 2), False, monkeypatch)
+    mill.publish(TREND, mill.build(TREND, START + hours(1), 2), False, monkeypatch)
+    found = copies()
+    # Of what they had read, neither rows nor commits are left: it is older than any input is kept.
+    rebuild(mill.deployment(found), START + LANDED.keep + days(1))
+    with found.transaction() as session:
+        loaded = facts.load(session, TABLES)
+    for table, partition in ((CLEAN, START), (TREND, START + hours(1))):
+        assert partition in loaded.published[table.name]
+        assert frozen_because(table, partition, loaded) is not None
+    assert stale(found) == set()
 
 
 def commit(table: Table, snapshot: int, begin: int, digest: str = "d", **covered: int | None) -> Commit:

@@ -19,8 +19,10 @@ If not (one was changed or lost), the hour's files get a number above all of its
 that read the hour lose their identity: stale or outdated, but never fresh. All other files are registered as newly
 found, in an open hour if their folder's hour is sealed.
 
-**Commits that upkeep has expired.** A partition with rows on ``main`` and no commit gets begin 0 and no identity: it
-is outdated, and restated. A partition whose retention has passed and whose rows are gone counts as expired.
+**What upkeep has expired.** A partition with rows on ``main`` whose commit is gone gets begin 0 and no identity: it is
+outdated, and restated. A partition whose retention has passed and whose rows are gone counts as expired, and so does
+an input's partition of that age that nobody knows any more: its readers are frozen and keep their rows, where a
+restatement would read nothing and replace them.
 
 **An older dump** is the same with a start that is not empty: the commits replace what the ledger says of their
 partitions, numbers only rise, and what only the ledger knows stays.
@@ -47,9 +49,9 @@ from feedmill.lake.catalog import moment_of
 from feedmill.lake.commits import Commit, commits
 from feedmill.ledger import files, pins, publishes
 from feedmill.ledger.files import FoundFile
-from feedmill.ledger.models import Build, Claim, Counter, File, Intent, Partition, Publish
+from feedmill.ledger.models import Build, Claim, Counter, File, Intent, Partition, Publish, Touch
 from feedmill.ledger.store import lock_counter
-from feedmill.spec import KINDS, FileKind, Files, Map, Table
+from feedmill.spec import KINDS, FileKind, Files, Input, Map, Table
 from feedmill.timeline import HOUR, Range, parse, runs
 
 if TYPE_CHECKING:
@@ -108,6 +110,8 @@ def rebuild(deployment: Deployment, now: datetime) -> Rebuilt:
             _replay(session, table, histories[table.name], given)
             result.commits += len(histories[table.name])
             _without_commit(session, table, iceberg[table.name], deployment, given[table.name, None], now, result)
+        for table in tables:
+            _expired_inputs(session, table, result.epoch, now)
         last = _register(session, tables, histories, found, result)
         begins = [commit.begin for history in histories.values() for commit in history]
         counter.value = max([counter.value, last, *begins, *given.values()])
@@ -233,23 +237,62 @@ def _without_commit(
         return
     result.without_commit[table.name] = lost
     for span in runs(lost, table.every):
-        build = Build(
-            id=f"expired-{table.name}-{table.every.name_of(span.start)}-{result.epoch}",
-            table_name=table.name,
-            range_start=span.start,
-            range_end=span.end,
-            begin=0,
-            epoch=0,
-            identity="",
-            owner=OWNER,
-            state="built",
-            session_id="",
-            pins={},
-        )
+        build = _stand_in(table, span, result.epoch, "expired")
         session.add(build)
         session.flush()
         moved = [publishes.Moved(p, rows[p], "", dict(touches[p]) if p in touches else None) for p in span.partitions()]
         publishes.record(session, build, moved, 0, number=number)
+
+
+def _expired_inputs(session: Session, table: Table, epoch: int, now: datetime) -> None:
+    """Record as expired what the table's partitions read, is past its retention, and has left no trace."""
+    mine = list(session.scalars(select(Partition.partition).where(Partition.table_name == table.name)))
+    for entry in table.inputs:
+        if not isinstance(entry, Input):
+            continue
+        length = entry.table.every.length
+        query = select(Partition.partition).where(Partition.table_name == entry.table.name)
+        there = set(session.scalars(query))
+        gone: set[datetime] = set()
+        for partition in mine:
+            if entry.as_of:
+                newest = entry.table.every.floor(partition + table.every.length - entry.lag - length)
+                wanted = [newest] if min(there, default=now) > newest else []
+            elif entry.by == "touches":
+                # What arrived in its own hour; one expired arrival partition is enough to freeze it.
+                wanted = [partition]
+            else:
+                start, end = entry.window(table.one(partition))
+                wanted = list(Range.cover(start, end, entry.table.every).partitions())
+            gone |= {p for p in wanted if p not in there and p + length + entry.table.keep <= now}
+        for span in runs(list(gone), entry.table.every):
+            build = _stand_in(entry.table, span, epoch, "gone")
+            session.merge(build)
+            session.flush()
+            for p in span.partitions():
+                row = Partition(table_name=entry.table.name, partition=p, build_id=build.id, begin=0, number=0)
+                row.identity, row.rows, row.digest, row.expired_at = "", 0, "", now
+                session.add(row)
+                if entry.by == "touches":
+                    session.merge(Touch(table_name=entry.table.name, partition=p, touched=p, rows=1, number=0))
+        session.flush()
+
+
+def _stand_in(table: Table, span: Range, epoch: int, why: str) -> Build:
+    """A build for partitions whose own nobody knows any more."""
+    return Build(
+        id=f"{why}-{table.name}-{table.every.name_of(span.start)}-{epoch}",
+        table_name=table.name,
+        range_start=span.start,
+        range_end=span.end,
+        begin=0,
+        epoch=0,
+        identity="",
+        owner=OWNER,
+        state="built",
+        session_id="",
+        pins={},
+    )
 
 
 def _register(
