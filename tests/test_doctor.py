@@ -7,12 +7,15 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builds import Workshop, each
 from sqlalchemy import delete, func, select, update
+from typer.testing import CliRunner
 
 from feedmill import examination, landing
+from feedmill.cli.app import app
 from feedmill.deployment import Deployment
 from feedmill.doctor import GRACE, Facts, Finding, Ill, Recorded, TableFacts, Unrecorded, Waiting, findings
 from feedmill.lake.catalog import Lake
@@ -230,6 +233,30 @@ def test_files_that_are_gone_changed_or_not_registered_are_found(
     found = see()
     assert ills(found) == [Ill.FILE_ALTERED, Ill.FILE_ALTERED, Ill.NOT_REGISTERED]
     assert [[Path(name).name for name in one.names] for one in found] == [["b.jsonl"], ["a.jsonl"], ["d.jsonl"]]
+
+
+def test_the_command_mends_says_what_is_left_and_ends_with_1_until_all_is_well(
+    shop: Workshop, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feedmill.deployment.open_deployment", lambda: deployment)
+    build = shop.build(ONE, each(ONE, 4), 1)
+    with shop.ledger.transaction() as session:
+        publishes.write_intent(session, builds.get(session, build), [START])
+    shop.write("stranger", ONE, {START: 1}, 9)
+
+    def run(*command: str) -> tuple[int, Any]:
+        result = CliRunner().invoke(app, [*command, "--json"])
+        return result.exit_code, json.loads(result.stdout)
+
+    code, found = run("doctor", shop.table.name)
+    assert (code, [one["ill"] for one in found]) == (1, ["open intent", "branch left behind"])
+    code, found = run("doctor", "--mend")
+    assert (code, [one["names"] for one in found]) == (1, [["stranger"]])
+    shop.publish(build)
+    code, done = run("ledger", "rebuild")
+    assert (code, done["commits"], done["partitions"]) == (0, 1, 1)
+    shop.lake.load(shop.table).manage_snapshots().remove_branch("build_stranger").commit()
+    assert run("doctor") == (0, [])
 
 
 def test_a_ledger_that_is_older_than_the_lake_is_found(shop: Workshop, see: Callable[[], list[Finding]]) -> None:

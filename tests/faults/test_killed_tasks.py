@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from ground import CLEAN, HOURS, LANDED, Ground, Rows, at_once, hour, until
 
+from feedmill.checks.check import check
 from feedmill.lake.publish import publish
 
 pytestmark = pytest.mark.faults
@@ -31,7 +32,6 @@ CHECK = {
 }
 PUBLISH = {
     "before the intent": "feedmill.ledger.publishes:write_intent",
-    "in the intent's transaction": "feedmill.ledger.publishes:write_intent:after",
     "before the commit": "feedmill.lake.publish:_commit",
     "in the commit, metadata written": "pyiceberg.catalog.sql:SqlCatalog._write_metadata:after",
     "after the commit": "feedmill.lake.publish:_commit:after",
@@ -82,8 +82,7 @@ def test_killed_while_it_checks(ground: Ground, clean_rows: Callable[..., Rows],
     with ground.deployment.ledger.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM verdicts")
     ground.killed("check", LANDED, build_id, CHECK[moment])
-    child = ground.start("check", LANDED, build_id)
-    assert child.wait(120) == 0
+    check(ground.table(LANDED), build_id, ground.deployment)
     ground.publish(LANDED, build_id)
     assert ground.rows(LANDED) == expected
     assert ground.ills() == []
@@ -91,19 +90,18 @@ def test_killed_while_it_checks(ground: Ground, clean_rows: Callable[..., Rows],
 
 @pytest.mark.parametrize("moment", PUBLISH)
 def test_killed_while_it_publishes(ground: Ground, clean_rows: Callable[..., Rows], moment: str) -> None:
-    ground.make(LANDED, hour(0, 2))
-    ground.make(CLEAN, hour(0, 2))
-    # A late event's arrival hour: one hour of the two changes, the other keeps its rows.
-    build_id = ground.build(LANDED, hour(1, 3))
+    expected = clean_rows(LANDED, span=hour(0, 2))
+    ground.make(CLEAN, hour(0, 2))  # of nothing: stale as soon as something is landed
+    build_id = ground.build(LANDED, hour(0, 2))
     ground.killed("publish", LANDED, build_id, PUBLISH[moment])
     recorded = moment in ("before the branch is dropped", "done")
-    assert ground.stale(CLEAN) == ([hour(1).start] if recorded else [])
+    both = list(hour(0, 2).partitions())
+    assert ground.stale(CLEAN) == (both if recorded else [])
     if moment in AFTER_THE_COMMIT:
         assert {f.ill.value for f in ground.ills()} >= {"unrecorded commit", "open intent"}
-    outcome = ground.publish(LANDED, build_id)
-    assert len(outcome.published) == 2
-    assert ground.rows(LANDED) == clean_rows(LANDED, span=hour(0, 3))
-    assert ground.stale(CLEAN) == [hour(1).start], "what was published after it was read"
+    assert ground.publish(LANDED, build_id).published == both
+    assert ground.rows(LANDED) == expected
+    assert ground.stale(CLEAN) == both, "what was published after it was read"
     assert ground.ills() == []
 
 
