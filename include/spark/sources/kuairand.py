@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from feedmill.spec import Source
 from feedmill.timeline import HOUR
 from include.spark.sources.contract import LAST_EPOCH_MILLISECOND
-from include.spark.sources.rules import checked, first, shown
+from include.spark.sources.rules import checked, first, unless
 
 SOURCE = Source("kuairand", kind="events", suffixes=(".parquet",), layout="parquet")
 
@@ -101,14 +101,6 @@ def own_id(*numbers: Column | str) -> Column:
     columns = [F.col(number) if isinstance(number, str) else number for number in numbers]
     parts = [part for column in columns for part in (F.lit("-"), column.cast("string"))]
     return F.concat(F.lit("kuairand:"), *parts[1:])
-
-
-def unless(right: Column, name: str, value: Column, expected: str) -> Column:
-    """The reason of a row whose column ``name`` is not what was expected; null where ``right`` is true."""
-    return F.when(
-        ~F.coalesce(right, F.lit(False)),
-        F.concat(F.lit(f"{name}: "), shown(value), F.lit(f" is not {expected}")),
-    )
 
 
 def _text(name: str) -> Column:

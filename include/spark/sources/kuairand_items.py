@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from feedmill.spec import Source
 from include.spark.sources.contract import iso_time
-from include.spark.sources.kuairand import own_id, unless, whole
-from include.spark.sources.rules import checked, first, with_text
+from include.spark.sources.kuairand import own_id, whole
+from include.spark.sources.rules import checked, first, unless, with_text
 
 SOURCE = Source("kuairand_items", kind="items", suffixes=(".csv", ".csv.gz"), layout="lines")
 

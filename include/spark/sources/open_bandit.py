@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from feedmill.spec import Source
 from feedmill.timeline import HOUR
 from include.spark.sources.contract import iso_time
-from include.spark.sources.rules import checked, first, shown, with_text
+from include.spark.sources.rules import checked, first, unless, with_text
 
 SOURCE = Source("open_bandit", kind="events", suffixes=(".csv", ".csv.gz"), layout="lines")
 
@@ -50,11 +50,11 @@ def read(rows: DataFrame) -> DataFrame:
                 F.col("reason"),
                 _unreadable_name(),
                 _wrong_count(),
-                _unless(_is_number(index), "the first column", index, "a row number"),
-                _unless(iso_time(moment).isNotNull(), "timestamp", moment, "an ISO 8601 time with a zone"),
-                _unless(_is_number(item), "item_id", item, "an item's number"),
-                _unless(position.try_cast("int").isNotNull(), "position", position, "a whole number"),
-                _unless(click.isin("0", "1"), "click", click, "0 or 1"),
+                unless(_is_number(index), "the first column", index, "a row number"),
+                unless(iso_time(moment).isNotNull(), "timestamp", moment, "an ISO 8601 time with a zone"),
+                unless(_is_number(item), "item_id", item, "an item's number"),
+                unless(position.try_cast("int").isNotNull(), "position", position, "a whole number"),
+                unless(click.isin("0", "1"), "click", click, "0 or 1"),
             ]
         ).alias("reason"),
         F.concat_ws("-", "policy", "campaign", index).alias("event_id"),
@@ -76,16 +76,9 @@ def _is_number(value: Column) -> Column:
     return value.rlike(r"^\d+$")
 
 
-def _unless(right: Column, name: str, value: Column, expected: str) -> Column:
-    return F.when(
-        ~F.coalesce(right, F.lit(False)),
-        F.concat(F.lit(f"{name}: "), shown(value), F.lit(f" is not {expected}")),
-    )
-
-
 def _unreadable_name() -> Column:
     known = F.col("campaign").isin(*ITEMS)
-    return _unless(known, "file name", F.col("file_name"), f"<policy>-<campaign>.csv with one of {', '.join(ITEMS)}")
+    return unless(known, "file name", F.col("file_name"), f"<policy>-<campaign>.csv with one of {', '.join(ITEMS)}")
 
 
 def _wrong_count() -> Column:

@@ -79,6 +79,14 @@ def with_text(rows: DataFrame) -> DataFrame:
     )
 
 
+def unless(right: Column, name: str, value: Column, expected: str) -> Column:
+    """The reason of a row whose column ``name`` is not what was expected; null where ``right`` is true."""
+    return F.when(
+        ~F.coalesce(right, F.lit(False)),
+        F.concat(F.lit(f"{name}: "), shown(value), F.lit(f" is not {expected}")),
+    )
+
+
 def first(reasons: Iterable[Column]) -> Column:
     """The first reason that is not null; null where every rule is kept."""
     return F.coalesce(*reasons)
