@@ -149,6 +149,8 @@ def test_an_as_of_input_has_no_window_and_a_lag_is_for_as_of_only() -> None:
         Input(daily, lag=days(1))
     with pytest.raises(MapError, match=r"a\.daily has a negative lag"):
         Input(daily, as_of=True, lag=days(-1))
+    with pytest.raises(MapError, match=r"a\.daily is optional but is not as_of"):
+        Input(daily, lookback=days(1), optional=True)
 
 
 def test_a_window_reaches_back_from_the_reader_s_start_to_its_end() -> None:

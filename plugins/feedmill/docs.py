@@ -127,7 +127,8 @@ def _window(entry: Files | Input, table: Table) -> str:
         what = "the files that arrived"
     elif entry.as_of:
         lag = f" plus {_length(entry.lag)}" if entry.lag else ""
-        return f"as of: its newest {_unit(entry.table)} that ended{lag} before the end of the {unit}"
+        none = ", or none until there is one" if entry.optional else ""
+        return f"as of: its newest {_unit(entry.table)} that ended{lag} before the end of the {unit}{none}"
     elif entry.by == "touches":
         return f"by touches: every arrival {_unit(entry.table)} that has rows of the {unit}, however late"
     else:

@@ -86,13 +86,15 @@ class Input:
     """Another table as an input.
 
     - by interval (the default): its partitions in ``[start - lookback, end)`` of the reader;
-    - ``as_of``: a dimension; its newest partition that ended, plus ``lag``, before the reader's end;
+    - ``as_of``: a dimension; its newest partition that ended, plus ``lag``, before the reader's end. ``optional``:
+      until it has one, none is read; otherwise the reader waits for the first;
     - ``by="touches"``: every arrival partition that recorded rows for the reader's partition.
     """
 
     table: Table
     lookback: timedelta = timedelta(0)
     as_of: bool = False
+    optional: bool = False
     lag: timedelta = timedelta(0)
     by: Literal["interval", "touches"] = "interval"
     ripple: Ripple = Ripple.ALL
@@ -100,6 +102,10 @@ class Input:
     def __post_init__(self) -> None:
         if self.as_of and (self.lookback or self.by == "touches"):
             raise MapError(f"an input of {self.table.name} is as_of and has a window too; choose one")
+        if self.optional and not self.as_of:
+            raise MapError(
+                f"an input of {self.table.name} is optional but is not as_of: a window's history begins anyway"
+            )
         if self.lag and not self.as_of:
             raise MapError(f"an input of {self.table.name} has a lag but is not as_of")
         if self.lag < timedelta(0):

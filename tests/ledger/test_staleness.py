@@ -9,9 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feedmill.ledger.readiness import missing
 from feedmill.ledger.staleness import Cause, Facts, Published, as_of_partition, stale_because
 from feedmill.spec import Files, Input, Maintainer, Map, Ripple, Table
-from feedmill.timeline import DAY, HOUR, days, hours
+from feedmill.timeline import DAY, HOUR, Range, days, hours
 
 TEAM = Maintainer("team", description="tests", link="mailto:team@example.com")
 DAY_1 = datetime(2026, 5, 1, tzinfo=UTC)
@@ -78,6 +79,18 @@ def test_an_as_of_reader_is_stale_only_by_the_partition_it_would_read_now() -> N
     assert causes(reader, DAY_1, facts) == [("a.daily", last)], "a newer day came"
 
 
+def test_an_optional_dimension_is_not_waited_for_and_makes_its_readers_stale_when_it_comes() -> None:
+    waits, reads_none = Input(DAILY, as_of=True), Input(DAILY, as_of=True, optional=True)
+    assert [str(m) for m in missing(table("a.reader", DAY, waits), Range.one(DAY_1, DAY), Facts())] == [
+        "a.daily 2026-05-01"
+    ]
+    reader = table("a.reader", DAY, reads_none)
+    assert missing(reader, Range.one(DAY_1, DAY), Facts()) == []
+    mine = {"a.reader": {DAY_1: at(5)}}
+    assert causes(reader, DAY_1, Facts(mine)) == []
+    assert causes(reader, DAY_1, Facts({**mine, "a.daily": {DAY_1: at(6)}})) == [("a.daily", DAY_1)]
+
+
 def test_by_touches_reads_every_arrival_hour_that_ever_touched_it_however_late_and_no_other() -> None:
     reader = table("a.clean", HOUR, Input(HOURLY, by="touches"))
     much_later = DAY_1 + days(40)
@@ -111,7 +124,8 @@ BY_DAY = table("r.daily", DAY, Input(ROLL_UP))
 WINDOW = table("f.window", DAY, Input(BY_DAY, lookback=days(1)))
 LATEST = table("f.latest", DAY, Input(BY_DAY, lookback=days(1), ripple=Ripple.LATEST))
 RANKING = table("s.ranking", HOUR, Input(WINDOW, as_of=True, lag=hours(2)), Input(ROLL_UP, lookback=hours(3)))
-TABLES = Map([LANDED, CLEAN, ROLL_UP, BY_DAY, WINDOW, LATEST, RANKING])
+HOPEFUL = table("s.hopeful", HOUR, Input(ROLL_UP), Input(LATEST, as_of=True, optional=True, lag=hours(6)))
+TABLES = Map([LANDED, CLEAN, ROLL_UP, BY_DAY, WINDOW, LATEST, RANKING, HOPEFUL])
 DAYS = 3
 PARTITIONS = [(t, DAY_1 + n * t.every.length) for t in TABLES for n in range(DAYS if t.every is DAY else DAYS * 24)]
 ALL = st.sampled_from(PARTITIONS)
@@ -164,6 +178,11 @@ class Model:
             case "s.ranking", "f.window":
                 ended = (mine + hours(1) - hours(2)).replace(hour=0) - day
                 return partition == ended and mine + hours(1) >= ended + day + hours(2)
+            case "s.hopeful", "r.hourly":
+                return mine == partition
+            case "s.hopeful", "f.latest":
+                # Before the first day has ended with its lag there is none, and nothing to be stale by.
+                return partition == (mine + hours(1) - hours(6)).replace(hour=0) - day
             case "s.ranking", "r.hourly":
                 return mine - hours(3) <= partition <= mine
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from feedmill.connections import CATALOG
+from feedmill.lake.catalog import Lake
 from feedmill.ledger.models import File
 from feedmill.runner import frames
-from feedmill.spec import Files, Maintainer, Source, Table
-from feedmill.timeline import HOUR, days
+from feedmill.spec import Files, Input, Maintainer, Source, Table
+from feedmill.timeline import DAY, HOUR, Range, days
 
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
 FACTS = ("source_file", "file_name", "line")
@@ -139,3 +141,24 @@ def test_a_file_with_a_defect_is_one_record_with_its_reason_beside_the_rows_of_t
     nothing = frames.records(spark, entry, reader, span, [], lake, sources)
     assert nothing.columns == list(rows[0].asDict())
     assert nothing.count() == 0
+
+
+def test_a_window_s_rows_say_which_day_they_stood_in_and_bear_the_reader_s(spark: Any, lake: Lake) -> None:
+    from include.tables import item_engagement_daily
+
+    first = date(2026, 5, 1)
+    fields = lake.ddl(item_engagement_daily).columns
+    values = {"BIGINT": "0", "STRING": "'x'", "BINARY": "NULL", "DATE": f"date_add(DATE '{first}', CAST(id AS INT))"}
+    rows = spark.range(4).selectExpr(*[f"CAST({values[c.sql_type]} AS {c.sql_type}) AS {c.name}" for c in fields])
+    iceberg = lake.ensure(item_engagement_daily)
+    rows.writeTo(f"{CATALOG}.{item_engagement_daily.name}").append()
+    snapshot = iceberg.refresh().current_snapshot().snapshot_id
+    span = Range.one(datetime(2026, 5, 3, tzinfo=UTC), DAY)
+    for lookback, expected in ((days(1), [1, 2]), (days(0), None)):
+        entry = Input(item_engagement_daily, lookback=lookback)
+        rows = frames.rows_of(spark, entry, item_engagement_daily, span, snapshot, None, lake)
+        assert {row["day"] for row in rows.collect()} == {date(2026, 5, 3)}
+        if expected is None:
+            assert "read_day" not in rows.columns
+        else:
+            assert sorted((row["read_day"] - first).days for row in rows.collect()) == expected

@@ -101,7 +101,8 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:
     """The input partitions that the range needs and that are not published, in order.
 
     Files never keep a build waiting: an hour has whatever arrived in it. A window that looks back needs only what
-    its input has ever had: a table's history begins somewhere. Of an ``as_of`` input, any ended partition will do.
+    its input has ever had: a table's history begins somewhere. Of an ``as_of`` input, any ended partition will do, and
+    where it is ``optional``, none.
     """
     found = []
     for entry in table.inputs:
@@ -109,7 +110,7 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:
             continue
         published = facts.published.get(entry.table.name, {})
         if entry.as_of:
-            if as_of_partition(entry, table, span.start, facts) is None:
+            if not entry.optional and as_of_partition(entry, table, span.start, facts) is None:
                 found.append(Missing(entry.table, entry.table.every.floor(span.start)))
             continue
         first = min([*published, span.start]) if entry.lookback else span.start

@@ -77,7 +77,11 @@ def rows_of(
     as_of: datetime | None,
     lake: Lake,
 ) -> DataFrame:
-    """The input's rows that the pass reads, as of the pinned snapshot."""
+    """The input's rows that the pass reads, as of the pinned snapshot.
+
+    Of a window over partitions that are called as the reader's (days for a day), each row says in ``read_day`` or
+    ``read_hour`` which one it stood in.
+    """
     from pyspark.sql import functions as F
 
     name = f"{CATALOG}.{entry.table.name}"
@@ -98,8 +102,10 @@ def rows_of(
     start, end = entry.window(span)
     column = F.col(theirs.partition_column)
     kept = frame.filter((column >= _literal(start, entry.table.every)) & (column < _literal(end, entry.table.every)))
-    if theirs.partition_column == mine and not entry.lookback:
-        return kept
+    if theirs.partition_column == mine:
+        if not entry.lookback:
+            return kept
+        kept = kept.withColumn(f"read_{mine}", column)
     return kept.withColumn(mine, _reader_column(bool(entry.lookback), column, reader, span))
 
 
