@@ -121,6 +121,7 @@ def test_code_imports_at_any_depth_and_columns_change_it(project: Path, change: 
     "other",
     [
         table(inputs=[Input(OTHER, lookback=hours(1))]),
+        table(inputs=[Input(OTHER, lookback=hours(1), lag=hours(1))]),
         table(inputs=[Input(OTHER, as_of=True)]),
         table(inputs=[Input(OTHER, as_of=True, lag=hours(1))]),
         table(inputs=[Input(OTHER, by="touches")]),
@@ -135,7 +136,8 @@ def test_inputs_and_windows_change_it(project: Path, other: Table) -> None:
 
 def test_each_window_is_an_identity_of_its_own(project: Path) -> None:
     windows = [table(inputs=[Files("events", lookback=hours(n))]) for n in range(5)]
-    assert len({identity(window, project) for window in windows}) == 5
+    windows += [table(inputs=[Input(OTHER, lookback=hours(4), lag=hours(n))]) for n in range(5)]
+    assert len({identity(window, project) for window in windows}) == 10
 
 
 def test_owner_retention_and_ripple_keep_it(project: Path) -> None:

@@ -111,6 +111,10 @@ def test_a_dimension_that_expires_before_its_lag_has_passed_is_refused() -> None
         words=r"a\.reader needs 4 days of a\.dimension, which is kept 3 days only",
     )
     Map([kept, table("a.reader", every=DAY, inputs=[Input(kept, as_of=True, lag=days(2))])])
+    # One hour of lag, and the newest day of the evening is the one before.
+    late = table("a.late", every=DAY, keep=hours(47))
+    reader = table("a.reader", every=DAY, inputs=[Input(late, as_of=True, lag=hours(1))])
+    refused(late, reader, words="keep a.late longer")
     # At 23:00 the newest day that has ended began 47 hours ago.
     day = table("a.day", every=DAY, keep=hours(46))
     refused(
@@ -139,14 +143,19 @@ def test_touches_need_one_period_and_no_window() -> None:
         Input(hourly, by="touches", lookback=hours(3))
 
 
-def test_an_as_of_input_has_no_window_and_a_lag_is_for_as_of_only() -> None:
+def test_an_as_of_input_has_no_window_and_a_lag_reaches_no_further_than_the_lookback() -> None:
     daily = table("a.daily", every=DAY)
     with pytest.raises(MapError, match=r"a\.daily is as_of and has a window too"):
         Input(daily, as_of=True, lookback=days(1))
     with pytest.raises(MapError, match=r"a\.daily is as_of and has a window too"):
         Input(daily, as_of=True, by="touches")
-    with pytest.raises(MapError, match=r"a\.daily has a lag but is not as_of"):
-        Input(daily, lag=days(1))
+    with pytest.raises(MapError, match=r"a\.daily has a lag .* give it a lookback of 2 days or more"):
+        Input(daily, lookback=days(1), lag=days(2))
+    with pytest.raises(MapError, match=r"a\.daily is by touches and has a window too"):
+        Input(daily, by="touches", lag=days(1))
+    reader = table("a.reader", every=DAY, inputs=[Input(daily, lookback=days(2), lag=hours(36))])
+    refused(daily, reader, words=r"a\.reader lags 1 day, 12:00:00 on the daily a\.daily: not whole partitions")
+    Map([daily, table("a.reader", every=DAY, inputs=[Input(daily, lookback=days(28), lag=days(1))])])
     with pytest.raises(MapError, match=r"a\.daily has a negative lag"):
         Input(daily, as_of=True, lag=days(-1))
     with pytest.raises(MapError, match=r"a\.daily is optional but is not as_of"):
@@ -157,6 +166,10 @@ def test_a_window_reaches_back_from_the_reader_s_start_to_its_end() -> None:
     start = datetime(2026, 5, 3, tzinfo=UTC)
     reader = Range(start, start + days(2), DAY)
     assert Input(table("a.daily", every=DAY), lookback=days(2)).window(reader) == (start - days(2), start + days(2))
+    assert Input(table("a.daily", every=DAY), lookback=days(28), lag=days(1)).window(reader) == (
+        start - days(28),
+        start + days(1),
+    )
     assert Files("items", lookback=hours(5)).window(reader) == (start - hours(5), start + days(2))
 
 

@@ -133,6 +133,11 @@ def _window(entry: Files | Input, table: Table) -> str:
         return f"by touches: every arrival {_unit(entry.table)} that has rows of the {unit}, however late"
     else:
         what = f"its {_unit(entry.table)}s"
+    if isinstance(entry, Input) and entry.lag:
+        length = _length(entry.lookback + table.every.length - entry.lag)
+        if entry.lag == table.every.length:
+            return f"{what} in the {length} before the {unit}"
+        return f"{what} in the {length} that ended {_length(entry.lag)} before the end of the {unit}"
     if entry.lookback:
         return f"{what} in the {unit} and the {_length(entry.lookback)} before it"
     if isinstance(entry, Input) and entry.table.every is table.every:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from html import escape
 from itertools import pairwise
 from statistics import fmean
@@ -122,7 +123,7 @@ def _label(entry: Files | Input, table: Table) -> str:
         return "by touches"
     if not entry.lookback:
         return ""
-    length = entry.lookback + table.every.length
+    length = entry.lookback + table.every.length - (entry.lag if isinstance(entry, Input) else timedelta(0))
     return f"{length.days} days" if length.days > 1 else f"{length // HOUR.length} hours"
 
 

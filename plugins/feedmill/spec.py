@@ -85,7 +85,8 @@ class Files:
 class Input:
     """Another table as an input.
 
-    - by interval (the default): its partitions in ``[start - lookback, end)`` of the reader;
+    - by interval (the default): its partitions in ``[start - lookback, end - lag)`` of the reader, so that a table
+      that predicts a day can leave out the day itself;
     - ``as_of``: a dimension; its newest partition that ended, plus ``lag``, before the reader's end. ``optional``:
       until it has one, none is read; otherwise the reader waits for the first;
     - ``by="touches"``: every arrival partition that recorded rows for the reader's partition.
@@ -106,12 +107,16 @@ class Input:
             raise MapError(
                 f"an input of {self.table.name} is optional but is not as_of: a window's history begins anyway"
             )
-        if self.lag and not self.as_of:
-            raise MapError(f"an input of {self.table.name} has a lag but is not as_of")
         if self.lag < timedelta(0):
             raise MapError(f"an input of {self.table.name} has a negative lag: it would read what has not ended")
-        if self.lookback and self.by == "touches":
+        if (self.lookback or self.lag) and self.by == "touches":
             raise MapError(f"an input of {self.table.name} is by touches and has a window too; choose one")
+        # With a lag up to the lookback, neighbours' windows meet: those of a range are one interval without a gap.
+        if self.lag > self.lookback and not self.as_of:
+            raise MapError(
+                f"an input of {self.table.name} has a lag but is not as_of and looks back less than that: "
+                f"give it a lookback of {_span(self.lag)} or more, or leave out the lag"
+            )
 
     @property
     def parameter(self) -> str:
@@ -120,7 +125,7 @@ class Input:
 
     def window(self, reader: Range) -> tuple[datetime, datetime]:
         """The interval of the input's partitions that the range reads, ``[from, to)``."""
-        return reader.start - self.lookback, reader.end
+        return reader.start - self.lookback, reader.end - self.lag
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,11 +287,14 @@ class Map:
             raise MapError(
                 f"{where} looks back {entry.lookback} on the {other.every.value} {other.name}: not whole partitions"
             )
+        if not entry.as_of and entry.lag % other.every.length:
+            raise MapError(f"{where} lags {entry.lag} on the {other.every.value} {other.name}: not whole partitions")
         if entry.by == "touches" and entry.table.every is not table.every:
             raise MapError(f"{where} reads {other.name} by touches; both must have the same period")
         if entry.as_of:
-            # Just before the next one has ended: a daily partition that an hourly table reads at 23:00.
-            needed = entry.lag + max(other.every.length, 2 * other.every.length - table.every.length)
+            # Until the next one has ended, plus the lag: a daily partition that an hourly table reads at 23:00.
+            step = min(other.every.length, table.every.length)
+            needed = ((2 * other.every.length + entry.lag - timedelta(microseconds=1)) // step) * step
         else:
             needed = entry.lookback + table.every.length
         # The age of the oldest row that is read, counted from its partition's start as the reader ends, must fit. A

@@ -25,7 +25,8 @@ CLEAN = table("a.clean", HOUR, Input(LANDED, by="touches"))
 ITEMS = table("a.items", DAY, Files("items", lookback=days(90)))
 BASE = table("b.base", DAY, Input(CLEAN, lookback=days(28), ripple=Ripple.LATEST))
 SCORE = table("c.score", HOUR, Input(CLEAN), Input(BASE, as_of=True, lag=hours(1)))
-MAP = Map([LANDED, CLEAN, ITEMS, BASE, SCORE])
+RATE = table("c.rate", DAY, Input(BASE, lookback=days(28), lag=days(1)), Input(CLEAN, lookback=hours(6), lag=hours(3)))
+MAP = Map([LANDED, CLEAN, ITEMS, BASE, SCORE, RATE])
 
 
 @pytest.fixture
@@ -57,9 +58,11 @@ def test_every_link_of_the_committed_pages_leads_somewhere():
         ("a.clean", "by touches: every arrival hour that has rows of the hour, however late"),
         ("a.items", "the files that arrived in the day and the 90 days before it"),
         ("b.base", "its hours in the day and the 28 days before it | the newest partition only |"),
+        ("c.rate", "| its days in the 28 days before the day |"),
+        ("c.rate", "| its hours in the 27 hours that ended 3 hours before the end of the day |"),
         ("c.score", "as of: its newest day that ended plus 1 hour before the end of the hour"),
         ("c.score", "| [a.clean](a.clean.md) | the same hour |"),
-        ("a.clean", "- [b.base](b.base.md)\n- [c.score](c.score.md)"),
+        ("a.clean", "- [b.base](b.base.md)\n- [c.score](c.score.md)\n- [c.rate](c.rate.md)"),
         ("a.clean", "Either \\| or."),
         ("a.clean", "feedmill build a.clean --start 2026-05-01T13 --end 2026-05-01T18"),
     ],
@@ -83,10 +86,10 @@ def test_writing_makes_changes_and_removes_and_then_nothing_differs(project):
 def test_the_picture_is_well_formed_and_has_every_table_and_edge_as_text():
     root = ElementTree.fromstring(svg(MAP))
     texts = {node.text for node in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"landed", "clean", "items", "base", "score", "files of events", "files of items"} <= texts
-    assert {"by touches", "91 days", "29 days", "as of"} <= texts
+    assert {"landed", "clean", "items", "base", "score", "rate", "files of events", "files of items"} <= texts
+    assert {"by touches", "91 days", "29 days", "28 days", "27 hours", "as of"} <= texts
     edges = [n for n in root.iter("{http://www.w3.org/2000/svg}path") if "edge" in n.get("class", "")]
-    assert len(edges) == 6
+    assert len(edges) == 8
 
 
 def test_no_box_of_the_picture_overlaps_another():

@@ -108,6 +108,7 @@ READERS = [
     DAILY,
     WINDOW,
     RANKING,
+    table("x.before", DAY, Input(DAILY, lookback=days(2), lag=days(1))),
     table("x.hours", HOUR, Input(CLEAN, lookback=hours(3))),
     table("x.latest", DAY, Input(DAILY, lookback=days(1), ripple=Ripple.LATEST)),
 ]

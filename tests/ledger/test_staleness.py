@@ -59,6 +59,13 @@ def test_a_lookback_reaches_back_by_exactly_its_length() -> None:
         assert bool(causes(reader, DAY_1, facts)) is stale, day
 
 
+def test_a_lag_leaves_out_the_end_of_a_window_by_exactly_its_length() -> None:
+    reader = table("a.window", DAY, Input(DAILY, lookback=days(2), lag=days(1)))
+    for day, stale in ((-3, False), (-2, True), (-1, True), (0, False), (1, False)):
+        facts = Facts({"a.window": {DAY_1: at(5)}, "a.daily": {DAY_1 + days(day): at(6)}})
+        assert bool(causes(reader, DAY_1, facts)) is stale, day
+
+
 def test_as_of_reads_the_newest_partition_that_ended_with_its_lag_before_the_readers_end() -> None:
     entry = Input(DAILY, as_of=True, lag=hours(6))
     reader = table("a.reader", HOUR, entry)
@@ -123,9 +130,10 @@ ROLL_UP = table("r.hourly", HOUR, Input(CLEAN))
 BY_DAY = table("r.daily", DAY, Input(ROLL_UP))
 WINDOW = table("f.window", DAY, Input(BY_DAY, lookback=days(1)))
 LATEST = table("f.latest", DAY, Input(BY_DAY, lookback=days(1), ripple=Ripple.LATEST))
+BEFORE = table("f.before", DAY, Input(BY_DAY, lookback=days(2), lag=days(1)), Input(ROLL_UP))
 RANKING = table("s.ranking", HOUR, Input(WINDOW, as_of=True, lag=hours(2)), Input(ROLL_UP, lookback=hours(3)))
 HOPEFUL = table("s.hopeful", HOUR, Input(ROLL_UP), Input(LATEST, as_of=True, optional=True, lag=hours(6)))
-TABLES = Map([LANDED, CLEAN, ROLL_UP, BY_DAY, WINDOW, LATEST, RANKING, HOPEFUL])
+TABLES = Map([LANDED, CLEAN, ROLL_UP, BY_DAY, WINDOW, LATEST, BEFORE, RANKING, HOPEFUL])
 DAYS = 3
 PARTITIONS = [(t, DAY_1 + n * t.every.length) for t in TABLES for n in range(DAYS if t.every is DAY else DAYS * 24)]
 ALL = st.sampled_from(PARTITIONS)
@@ -169,8 +177,10 @@ class Model:
                 return mine == partition or mine in self.touches.get(partition, set())
             case "r.hourly", "e.clean":
                 return mine == partition
-            case "r.daily", "r.hourly":
+            case "r.daily" | "f.before", "r.hourly":
                 return mine == partition.replace(hour=0)
+            case "f.before", "r.daily":
+                return partition in (mine - 2 * day, mine - day)
             case "f.window", "r.daily":
                 return partition in (mine - day, mine)
             case "f.latest", "r.daily":

@@ -154,8 +154,8 @@ def test_a_window_s_rows_say_which_day_they_stood_in_and_bear_the_reader_s(spark
     rows.writeTo(f"{CATALOG}.{item_engagement_daily.name}").append()
     snapshot = iceberg.refresh().current_snapshot().snapshot_id
     span = Range.one(datetime(2026, 5, 3, tzinfo=UTC), DAY)
-    for lookback, expected in ((days(1), [1, 2]), (days(0), None)):
-        entry = Input(item_engagement_daily, lookback=lookback)
+    for lookback, lag, expected in ((1, 0, [1, 2]), (1, 1, [1]), (0, 0, None)):
+        entry = Input(item_engagement_daily, lookback=days(lookback), lag=days(lag))
         rows = frames.rows_of(spark, entry, item_engagement_daily, span, snapshot, None, lake)
         assert {row["day"] for row in rows.collect()} == {date(2026, 5, 3)}
         if expected is None:

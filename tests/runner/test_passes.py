@@ -23,6 +23,7 @@ def table(name: str, every: Any, *inputs: Input | Files) -> Table:
 
 
 HOURLY = table("a.hourly", HOUR, Files("events"))
+CLEAN = table("a.clean", HOUR, Input(HOURLY, by="touches"))
 DAILY = table("a.daily", DAY, Files("items"))
 ITEMS = table("a.items", DAY, Files("items"))
 
@@ -47,6 +48,7 @@ def test_a_lookback_on_tables_or_files_builds_partition_by_partition() -> None:
     span = Range(DAY_1, DAY_1 + days(3), DAY)
     alone = [Range.one(p, DAY) for p in span.partitions()]
     assert spans(cut(table("a.x", DAY, Input(DAILY, lookback=days(28))), span, Facts())) == alone
+    assert spans(cut(table("a.x", DAY, Input(DAILY, lookback=days(1), lag=days(1))), span, Facts())) == alone
     assert spans(cut(table("a.x", DAY, Files("items", lookback=hours(1))), span, Facts())) == alone
 
 
@@ -67,6 +69,7 @@ FORMS = st.lists(
             lambda: Input(HOURLY),
             lambda: Input(DAILY, as_of=True),
             lambda: Input(ITEMS, as_of=True, lag=hours(5)),
+            lambda: Input(CLEAN, lookback=hours(3), lag=hours(2)),
             lambda: Files("events", lookback=hours(2)),
             lambda: Files("items"),
         ]

@@ -1,4 +1,4 @@
-"""``feedmill demo``: the whole project on a real week, from nothing to published tables."""
+"""``feedmill demo``: a real week, from nothing to published events and roll-ups."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:
     """The input partitions that the range needs and that are not published, in order.
 
     Files never keep a build waiting: an hour has whatever arrived in it. A window that looks back needs only what
-    its input has ever had: a table's history begins somewhere. Of an ``as_of`` input, any ended partition will do, and
-    where it is ``optional``, none.
+    its input has ever had: a table's history begins somewhere; but before the input's first publish nobody knows
+    where. Of an ``as_of`` input, any ended partition will do, and where it is ``optional``, none.
     """
     found = []
     for entry in table.inputs:
@@ -114,8 +114,13 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:
                 found.append(Missing(entry.table, entry.table.every.floor(span.start)))
             continue
         first = min([*published, span.start]) if entry.lookback else span.start
-        window = Range.cover(max(entry.window(span)[0], first), span.end, entry.table.every)
-        found += [Missing(entry.table, p) for p in window.partitions() if p not in published]
+        start, end = entry.window(span)
+        if max(start, first) < end:
+            window = Range.cover(max(start, first), end, entry.table.every)
+            found += [Missing(entry.table, p) for p in window.partitions() if p not in published]
+        elif not published:
+            # A lag leaves nothing to read of a history that begins here, and it has not begun yet.
+            found.append(Missing(entry.table, entry.table.every.floor(span.start)))
     return found
 
 
