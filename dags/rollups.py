@@ -1,4 +1,4 @@
-"""Airflow DAGs of the roll-ups: engagement by item, hourly and daily."""
+"""Airflow DAGs of the roll-ups: engagement by item, position and user."""
 
 from feedmill.dag import table_dag, to_parse
 from include.tables import TABLES

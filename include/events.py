@@ -31,3 +31,22 @@ EARLIEST_EVENT_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """How far an event may lie after the end of the hour that it arrived in: clocks of devices run ahead."""
+
+POSITION_BUCKETS: Final = (
+    ("0", 0),
+    ("1", 1),
+    ("2", 2),
+    ("3", 3),
+    ("4-5", 5),
+    ("6-10", 10),
+    ("11-20", 20),
+)
+"""Positions whose items are looked at about equally, by their last position; beyond is :data:`LAST_BUCKET`.
+
+Logs count from 0 or from 1. Each of the first slots has a bucket of its own either way.
+"""
+
+LAST_BUCKET: Final = "21+"
+
+SEGMENT: Final = "country"
+"""What segments users: its value in the user's most recent event."""

@@ -1,8 +1,8 @@
 """The map: every table that Feedmill builds, what it reads, whose it is and how long it is kept."""
 
-from feedmill.spec import Files, Input, Map, Table
+from feedmill.spec import Files, Input, Map, Ripple, Table
 from feedmill.timeline import DAY, HOUR, days, hours
-from include.maintainers import feed_data
+from include.maintainers import feed_data, personalization
 
 landed = Table(
     "events.landed",
@@ -61,4 +61,35 @@ item_engagement_daily = Table(
     due=hours(4),
 )
 
-TABLES = Map([landed, rejected, clean, items, item_engagement_hourly, item_engagement_daily])
+position_engagement_daily = Table(
+    "rollups.position_engagement_daily",
+    every=DAY,
+    inputs=[Input(clean), Input(items)],
+    maintainer=feed_data,
+    tier=2,
+    keep=days(400),
+    due=hours(5),
+)
+
+engagement_baseline = Table(
+    "features.engagement_baseline",
+    every=DAY,
+    inputs=[Input(position_engagement_daily, lookback=days(28), lag=days(1), ripple=Ripple.LATEST)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(400),
+    due=hours(5),
+)
+
+TABLES = Map(
+    [
+        landed,
+        rejected,
+        clean,
+        items,
+        item_engagement_hourly,
+        item_engagement_daily,
+        position_engagement_daily,
+        engagement_baseline,
+    ]
+)

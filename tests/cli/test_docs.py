@@ -104,4 +104,4 @@ def test_no_box_of_the_picture_overlaps_another():
 
 
 def test_the_picture_is_the_same_whatever_the_order_of_the_tables():
-    assert svg(MAP) == svg(Map([SCORE, BASE, ITEMS, CLEAN, LANDED]))
+    assert svg(MAP) == svg(Map([RATE, SCORE, BASE, ITEMS, CLEAN, LANDED]))

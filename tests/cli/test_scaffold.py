@@ -81,7 +81,7 @@ def test_a_name_that_the_map_uses_for_another_schema_gets_a_variable_of_its_own(
 @pytest.mark.parametrize(
     ("old", "new_text", "why"),
     [
-        ("TABLES = Map([", "TABLES = Map([*[], ", "no TABLES = Map"),
+        ("        landed,\n", "        *[],\n        landed,\n", "no TABLES = Map"),
         ("from include.maintainers import feed_data", "from include.maintainers import feed_data  # ours", "imports"),
     ],
 )

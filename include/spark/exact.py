@@ -1,0 +1,27 @@
+"""Sums that do not depend on the order of their terms.
+
+A sum of doubles has other last digits whenever Spark parts its rows otherwise, and a rebuilt partition would differ
+from itself. So every sum of this project is over integers or decimals; doubles are functions of one row.
+"""
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+DECIMAL = "decimal(28,10)"
+"""Ten digits behind the point: a billionth of an event is nothing, and 10^18 of them do not overflow."""
+
+
+def exact(value: Column) -> Column:
+    """A row's number as a term of an exact sum: rounded, once, to ten digits."""
+    return value.cast(DECIMAL)
+
+
+def total(value: Column) -> Column:
+    """The exact sum of a group; null counts as nothing, and a group of nulls sums to 0."""
+    return F.coalesce(F.sum(exact(value)), F.lit(0)).cast(DECIMAL)
+
+
+def ratio(numerator: Column, denominator: Column) -> Column:
+    """A quotient as a double; 0 where the denominator is 0."""
+    below = denominator.cast("double")
+    return F.when(below != 0, numerator.cast("double") / below).otherwise(F.lit(0.0))

@@ -1,0 +1,1 @@
+"""Transforms of the schema ``features``: what models and rankings know of users and items."""

@@ -1,0 +1,88 @@
+"""features.engagement_baseline: how often the average user engages with what is shown there."""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from include.spark.baseline import ANY, DIMENSIONS
+from include.spark.exact import exact, ratio, total
+
+ALL, SURFACE, BUCKET, CELL = range(4)
+"""The levels, each the parent of the next."""
+
+
+def transform(position_engagement_daily: DataFrame) -> DataFrame:
+    """One row per day, surface, position bucket and category, and per parent of such a cell, with "*" in its place.
+
+    A cell's rate is smoothed towards its parent's (surface and bucket, then surface, then all), by how much the cells
+    of its level are found to differ from their parents: Bühlmann-Straub credibility, see docs/affinity.md.
+    """
+    counted = _levels(position_engagement_daily)
+    raw = counted.withColumn("raw", F.least(ratio(F.col("engaged"), F.col("impressions")), F.lit(1.0)))
+    return (
+        raw.withColumn("credibility", _credibility())
+        .withColumn("rate_0", F.when(F.col("level") == ALL, F.col("raw")))
+        .withColumn("rate_1", _smoothed(SURFACE, "rate_0", []))
+        .withColumn("rate_2", _smoothed(BUCKET, "rate_1", ["surface"]))
+        .withColumn("rate_3", _smoothed(CELL, "rate_2", ["surface", "position_bucket"]))
+        .withColumn("rate", F.coalesce("rate_3", "rate_2", "rate_1", "rate_0"))
+        .withColumn(
+            "position_rate",
+            F.when(F.col("level") == CELL, _of(BUCKET, "rate_2", ["surface", "position_bucket"])).otherwise(
+                F.col("rate")
+            ),
+        )
+        .select("day", *DIMENSIONS, "impressions", "engaged", "rate", "position_rate")
+    )
+
+
+def _levels(position_engagement_daily: DataFrame) -> DataFrame:
+    """The cells and their parents, with the sums of their days; nothing where nothing was shown on any of them."""
+    cells = position_engagement_daily.groupBy("day", *DIMENSIONS).agg(
+        total(F.col("impressions")).alias("impressions"), total(F.col("engaged")).alias("engaged")
+    )
+    # A day's cells are few: in one task, none of the steps that follow shuffles them again.
+    each = cells.repartition("day").select("*", F.explode(F.sequence(F.lit(ALL), F.lit(CELL))).alias("level"))
+    names = [
+        F.when(F.col("level") >= level, F.col(name)).otherwise(F.lit(ANY)).alias(name)
+        for level, name in enumerate(DIMENSIONS, start=SURFACE)
+    ]
+    return (
+        each.select("day", "level", *names, "impressions", "engaged")
+        .groupBy("day", "level", *DIMENSIONS)
+        .agg(total(F.col("impressions")).alias("impressions"), total(F.col("engaged")).alias("engaged"))
+        .withColumn("shown", F.max("impressions").over(Window.partitionBy("day")))
+        .where(F.col("shown") > 0)
+        .drop("shown")
+    )
+
+
+def _credibility() -> Column:
+    """What of its own rate a cell keeps; the rest is its parent's. 0 where cells do not differ from their parents."""
+    parent = (
+        F.when(F.col("level") == SURFACE, _of(ALL, "raw", []))
+        .when(F.col("level") == BUCKET, _of(SURFACE, "raw", ["surface"]))
+        .when(F.col("level") == CELL, _of(BUCKET, "raw", ["surface", "position_bucket"]))
+        .otherwise(F.lit(0.0))
+    )
+    shown = F.col("impressions").cast("double")
+    residual = F.col("engaged").cast("double") - shown * parent
+    noise = shown * parent * (1 - parent)
+    level = Window.partitionBy("day", "level")
+    # Of the pairs of impressions in a cell, those of two different ones: a lone impression says nothing of variance.
+    pairs = F.greatest(shown * (shown - 1), F.lit(0.0)) * parent * parent
+    variance = F.greatest(
+        ratio(F.sum(exact(residual * residual - noise)).over(level), F.sum(exact(pairs)).over(level)), F.lit(0.0)
+    )
+    signal = variance * shown * shown * parent * parent
+    return ratio(signal, signal + noise)
+
+
+def _smoothed(level: int, parent_rate: str, parent: list[str]) -> Column:
+    own = F.col("credibility") * F.col("raw") + (1 - F.col("credibility")) * _of(level - 1, parent_rate, parent)
+    return F.when(F.col("level") == level, own)
+
+
+def _of(level: int, value: str, parent: list[str]) -> Column:
+    """The value of the row of that level that stands above, among the rows of its day."""
+    above = Window.partitionBy("day", *parent)
+    return F.max(F.when(F.col("level") == level, F.col(value))).over(above)

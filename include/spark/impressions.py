@@ -1,0 +1,62 @@
+"""Impressions, the unit in which engagement is counted: an item that was shown, and whether the user engaged."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from include.events import ENGAGED, LAST_BUCKET, POSITION_BUCKETS, SEGMENT, UNKNOWN
+
+CLEAN = ("day", "event_id", "event_time", "event_types", "user_id", "item_id", "request_id", "position", "surface")
+"""The columns of events.clean that are read, beside :data:`include.events.SEGMENT`."""
+
+
+def impressions(clean: DataFrame) -> DataFrame:
+    """One row per day and shown item: day, user_id, item_id, surface, position_bucket, segment, event_time, event_id,
+    shown, engaged (both 0 or 1).
+
+    A wide log reports an impression and its clicks in one record. Where clicks are records of their own, the records
+    of one user, request and item are one impression: engaged if any of them is, and what else is said of it is said
+    by its first record that reports the impression. A record without a request stands alone.
+
+    A click whose impression is not of the same day (it was before midnight, or is lost) has shown 0 and engaged 1:
+    the rates of :mod:`include.spark.features.engagement_baseline` are engaged by shown, so that in sum over all users
+    such clicks are expected too.
+
+    It shuffles nothing where the rows are partitioned by user_id already, otherwise once.
+    """
+    shown = F.array_contains("event_types", "impression")
+    engaged = F.arrays_overlap("event_types", F.array(*[F.lit(name) for name in ENGAGED]))
+    first = F.struct((~F.col("shown")).alias("without"), "event_time", "event_id")
+    said = F.struct("surface", "position_bucket", "segment", "event_time", "event_id")
+    return (
+        clean.select(*CLEAN, F.col(SEGMENT).alias("segment"), shown.alias("shown"), engaged.alias("engaged"))
+        .where(F.col("shown") | F.col("engaged"))
+        .withColumn("alone", F.when(F.col("request_id").isNull(), F.struct("event_time", "event_id")))
+        .withColumn("position_bucket", position_bucket(F.col("position")))
+        .groupBy("day", "user_id", "item_id", "request_id", "alone")
+        .agg(
+            F.min_by(said, first).alias("said"),
+            F.max(F.col("shown").cast("int")).alias("shown"),
+            F.max(F.col("engaged").cast("int")).alias("engaged"),
+        )
+        .select("day", "user_id", "item_id", "said.*", "shown", "engaged")
+    )
+
+
+def with_categories(rows: DataFrame, items: DataFrame) -> DataFrame:
+    """Each row once for each category of its item, with ``category`` and ``weight``; weights of a row sum to 1.
+
+    An item without a category, or that the catalogue of the day does not know, is of the category "unknown".
+    """
+    known = items.where(F.size("categories") > 0).select("day", "item_id", "categories")
+    unknown = F.array(F.struct(F.lit(UNKNOWN).alias("category"), F.lit(1.0).alias("weight")))
+    return rows.join(known, ["day", "item_id"], "left").select(
+        *rows.columns, F.inline(F.coalesce("categories", unknown)).alias("category", "weight")
+    )
+
+
+def position_bucket(position: Column) -> Column:
+    """The bucket of a position; "unknown" where the log does not say it."""
+    bucket = F.when(position.isNull(), UNKNOWN)
+    for name, last in POSITION_BUCKETS:
+        bucket = bucket.when(position <= last, name)
+    return bucket.otherwise(LAST_BUCKET)

@@ -1,0 +1,57 @@
+"""rollups.position_engagement_daily: impressions and engagements by place and category."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from include.spark.rollups.position_engagement_daily import transform
+from tests.spark.test_impressions import CLEAN, DAY, ITEMS, event
+
+NEXT = date(2026, 5, 2)
+
+ROWS = [
+    event("1", "both", "impression click", position=1),
+    event("2", "both", position=1),
+    event("3", "both", "impression click", position=2),
+    event("4", "both", surface="search", position=1),
+    event("5", "sport only", "impression like", position=1),
+    event("6", "no category", position=1),
+    event("7", "lost impression", "click", surface="lost"),
+    event("8", "both", position=1, day=NEXT),
+]
+
+CATALOGUE = [
+    *[{"day": day, "item_id": "both", "categories": [("news", 0.25), ("sport", 0.75)]} for day in (DAY, NEXT)],
+    {"day": DAY, "item_id": "sport only", "categories": [("sport", 1.0)]},
+]
+
+
+@pytest.fixture(scope="module")
+def cells(frame):
+    """Impressions and engaged by (day, surface, bucket, category); one Spark job."""
+    rows = transform(frame(CLEAN, ROWS), frame(ITEMS, CATALOGUE)).collect()
+    found = {tuple(row)[:4]: (row["impressions"], row["engaged"]) for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def test_impressions_and_engagements_count_with_the_weight_of_the_category(cells):
+    assert cells[DAY, "home", "1", "news"] == (Decimal("0.5"), Decimal("0.25"))
+    assert cells[DAY, "home", "1", "sport"] == (Decimal("2.5"), Decimal("1.75"))
+
+
+def test_days_surfaces_and_positions_are_apart(cells):
+    assert cells[DAY, "home", "2", "news"] == (Decimal("0.25"), Decimal("0.25"))
+    assert cells[DAY, "search", "1", "news"] == (Decimal("0.25"), 0)
+    assert cells[NEXT, "home", "1", "sport"] == (Decimal("0.75"), 0)
+
+
+def test_what_has_no_category_or_no_impression_still_counts(cells):
+    assert cells[DAY, "home", "1", "unknown"] == (1, 0)
+    assert cells[DAY, "lost", "unknown", "unknown"] == (0, 1)
+
+
+def test_the_cells_hold_every_impression_once(cells):
+    assert sum(impressions for impressions, _ in cells.values()) == 7
+    assert sum(engaged for _, engaged in cells.values()) == 4
