@@ -13,6 +13,7 @@ from feedmill.cli.doctor import doctor
 from feedmill.cli.land import land
 from feedmill.cli.ledger import ledger
 from feedmill.cli.new_table import new_table
+from feedmill.cli.simulate import simulate
 from feedmill.cli.sql import sql
 from feedmill.cli.stack import stack
 from feedmill.cli.status import status
@@ -38,6 +39,7 @@ command(app, "sql")(sql)
 command(app, "accept")(accept)
 command(app, "doctor")(doctor)
 command(app, "new-table")(new_table)
+command(app, "simulate")(simulate)
 command(app, "docs")(docs)
 app.add_typer(ledger, name="ledger")
 app.add_typer(stack, name="stack")

@@ -36,6 +36,7 @@ ERRORS: dict[str, Exit] = {
     "feedmill.spec.MapError": Exit.USAGE,
     "feedmill.arrivals.ArrivalError": Exit.USAGE,
     "feedmill.query.QueryError": Exit.USAGE,
+    "feedmill.simulate.landing.SimulationError": Exit.USAGE,
     "feedmill.scaffold.ScaffoldError": Exit.USAGE,
     "feedmill.connections.ConnectionNotDefinedError": Exit.UNREACHABLE,
     "feedmill.runner.session.SparkUnavailableError": Exit.UNREACHABLE,

@@ -1,0 +1,30 @@
+"""Random numbers by key: what is drawn for one purpose and place depends on nothing drawn before.
+
+Philox (Salmon et al. 2011) is counter-based: a generator is a key, made at no cost, and streams of different keys
+are independent. So an hour, or a block of it, is generated alone with the rows that it has in the whole.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What numbers are drawn for; part of the key. A new purpose takes a new number."""
+
+    ARCHETYPES = 1
+    USERS = 2
+    DRIFT = 3
+    ITEMS = 4
+    TRENDS = 5
+    HOUR = 6
+    BLOCK = 7
+    EVALUATION = 8
+
+
+def generator(seed: int, stream: Stream, first: int = 0, second: int = 0) -> np.random.Generator:
+    """The generator of a purpose and a place; ``first`` and ``second`` are below 2**28."""
+    low = int(stream) << 56 | first << 28 | second
+    return np.random.Generator(np.random.Philox(key=np.array([seed, low], dtype=np.uint64)))

@@ -1,0 +1,45 @@
+"""Items whose engagement jumps for some hours: what a trend detector must find, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feedmill.simulate.draws import Stream, generator
+from feedmill.simulate.items import Items
+from feedmill.simulate.settings import Settings
+
+PER_DAY = 2
+HISTORY = 3
+"""No trend begins in the first days, where nothing could be compared with."""
+
+SHOWN_MORE = 4.0
+
+
+@dataclass(frozen=True)
+class Trend:
+    """An item's jump on a surface in the hours ``[start, end)`` from the simulation's start."""
+
+    item: int
+    surface: int
+    start: int
+    end: int
+    engagement: float
+    """Factor of the probability of engagement."""
+    exposure: float
+    """Factor of the weight in the policy ``popular``: 1 for a jump that nobody has noticed yet."""
+
+
+def draw(settings: Settings, items: Items) -> list[Trend]:
+    """The trends of a simulation, by start; none in one of :data:`HISTORY` days or less."""
+    random = generator(settings.seed, Stream.TRENDS)
+    trends = []
+    for day in range(HISTORY, settings.days):
+        for _ in range(PER_DAY):
+            start = day * 24 + int(random.integers(24))
+            length = int(random.integers(3, 13))
+            item = int(random.choice(items.live(start)))
+            surface = 0 if random.random() < 0.8 else 1
+            engagement = float(random.choice((1.5, 2.0, 3.0, 5.0)))
+            exposure = SHOWN_MORE if random.random() < 0.6 else 1.0
+            trends.append(Trend(item, surface, start, min(start + length, settings.hours), engagement, exposure))
+    return sorted(trends, key=lambda trend: (trend.start, trend.item))
