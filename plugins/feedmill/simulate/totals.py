@@ -16,6 +16,9 @@ from feedmill.simulate.world import World
 _CELLS = len(SURFACES) * len(MODELS)
 _MEASURES = ("events", *TYPES, "duration_ms", "revenue_micros")
 _EVENTS, _DURATION, _REVENUE = 0, len(TYPES) + 1, len(TYPES) + 2
+_TYPES = slice(1, len(TYPES) + 1)
+_REPORTED = (np.arange(1 << len(TYPES))[:, None] >> np.arange(len(TYPES))) & 1
+"""For each row's bits, which types it reports."""
 
 
 @dataclass
@@ -59,27 +62,28 @@ class Totals:
         arrived = np.maximum(happened, block.hour + requests.delay[request])
         kept = arrived < hours
         self.late += int((kept & (arrived > happened)).sum())
-        self._sum(happened[kept], cell[request][kept], _EVENTS, np.ones(int(kept.sum()), dtype=np.int64))
+        np.add.at(self.sums, (happened[kept], cell[request[kept]], np.full(int(kept.sum()), _EVENTS)), 1)
         self._add(
             happened[kept],
-            cell[request][kept],
+            cell[request[kept]],
             records.bits[kept],
             records.duration_ms[kept],
             records.revenue_micros[kept],
         )
 
     def _add(self, hour: Ints, cell: Ints, bits: npt.NDArray[np.uint16], duration: Ints, revenue: Ints) -> None:
-        for kind in range(len(TYPES)):
-            self._sum(hour, cell, 1 + kind, (bits >> kind & 1).astype(np.int64))
-        self._sum(hour, cell, _DURATION, np.maximum(duration, 0))
-        self._sum(hour, cell, _REVENUE, np.maximum(revenue, 0))
-
-    def _sum(self, hour: Ints, cell: Ints, measure: int, values: Ints) -> None:
-        for moment in np.unique(hour):
-            here = hour == moment
-            # Sums of an hour stay below 2**53, where doubles are exact.
-            found = np.bincount(cell[here], values[here], _CELLS)
-            self.sums[moment, :, measure] += found.astype(np.int64)
+        if not len(hour):
+            return
+        first = int(hour.min())
+        hours = int(hour.max()) - first + 1
+        place = (hour - first) * _CELLS + cell
+        here = self.sums[first : first + hours]
+        said = np.bincount(place << len(TYPES) | bits, minlength=hours * _CELLS << len(TYPES))
+        here[:, :, _TYPES] += (said.reshape(hours, _CELLS, -1) @ _REPORTED).astype(np.int64)
+        for measure, values in ((_DURATION, duration), (_REVENUE, revenue)):
+            # Sums of a block stay below 2**53, where doubles are exact.
+            found = np.bincount(place, np.maximum(values, 0), hours * _CELLS)
+            here[:, :, measure] += found.astype(np.int64).reshape(hours, _CELLS)
 
     @property
     def events(self) -> int:
