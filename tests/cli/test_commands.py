@@ -20,6 +20,7 @@ COMMANDS = [
     ["sql"],
     ["accept"],
     ["new-table"],
+    ["simulate"],
     ["docs"],
     ["stack", "up"],
     ["stack", "down"],

@@ -146,8 +146,7 @@ class Hour:
         """The live items' shares of a policy's impressions, but for the order that it shows them in."""
         if policy == "random":
             return np.full(len(self.live), 1 / len(self.live))
-        items = self.world.items
-        weight = np.exp(0.9 * items.quality[self.live] - 0.5 * np.minimum(items.ages(self.number)[self.live], 4.0))
+        weight = self.world.items.popularity(self.number, self.live)
         if more is not None:
             weight = weight * more[self.live]
         for _ in range(20):

@@ -60,6 +60,10 @@ class Items:
         """Age in lifetimes; 0 for items that do not age."""
         return np.maximum(hour - self.published, 0) / self.lifetime
 
+    def popularity(self, hour: float, among: npt.NDArray[np.int32]) -> Doubles:
+        """Weights by which the popular policy shows some items in an hour."""
+        return np.asarray(np.exp(0.9 * self.quality[among] - 0.5 * np.minimum(self.ages(hour)[among], 4.0)))
+
     def appeal(self, hour: float) -> Doubles:
         """What an item adds to the logit of engagement in an hour: its quality, less its age."""
         return self.quality - DECAY * np.minimum(self.ages(hour), 4.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from feedmill.simulate.draws import Stream, generator
 from feedmill.simulate.items import Items
 from feedmill.simulate.settings import Settings
@@ -32,12 +34,16 @@ class Trend:
 def draw(settings: Settings, items: Items) -> list[Trend]:
     """The trends of a simulation, by start; none in one of :data:`HISTORY` days or less."""
     random = generator(settings.seed, Stream.TRENDS)
-    trends = []
+    trends: list[Trend] = []
     for day in range(HISTORY, settings.days):
         for _ in range(PER_DAY):
             start = day * 24 + int(random.integers(24))
             length = int(random.integers(3, 13))
-            item = int(random.choice(items.live(start)))
+            live = items.live(start)
+            # By popularity: of an item that hardly anybody sees no jump could be seen either.
+            weight = items.popularity(start, live)
+            weight[np.isin(live, [trend.item for trend in trends if trend.end > start - 24])] = 0
+            item = int(random.choice(live, p=weight / weight.sum()))
             surface = 0 if random.random() < 0.8 else 1
             engagement = float(random.choice((1.5, 2.0, 3.0, 5.0)))
             exposure = SHOWN_MORE if random.random() < 0.6 else 1.0
