@@ -12,7 +12,7 @@ STACK := $(BIN)/python -m feedmill.local
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup up down status demo test test-all test-faults lint format types lock docs clean python
+.PHONY: help setup up down status demo test test-all test-faults test-runners lint format types lock docs clean python
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -39,6 +39,13 @@ test-all: .venv/.installed ## those, and the slow ones
 
 test-faults: .venv/.installed ## processes are killed at every bad moment
 	$(BIN)/python -m pytest -m faults
+
+test-runners: .venv/.installed ## builds, DAGs, checks and transforms on Spark over TLS, and by spark-submit
+	# Twice each: a process has one application, which a build and the transforms' session cannot share.
+	for spark in tls submit; do \
+	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/runner/test_build.py tests/airflow/test_flow.py || exit 1; \
+	  $(BIN)/python -m pytest --spark $$spark tests/runner/test_frames.py tests/checks tests/spark || exit 1; \
+	done
 
 lint: .venv/.installed ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""Real parts for the tests: PostgreSQL, a Spark Connect server with Iceberg, and a deployment on both.
+"""Real parts for the tests: PostgreSQL, a Spark with Iceberg, and a deployment on both.
 
 The servers start once a session, in a home of their own with free ports; each test that asks for a deployment gets a
-ledger, a lake and a landing zone with nothing in them.
+ledger, a lake and a landing zone with nothing in them. ``--spark`` says on which Spark the tests run; by default on the
+local stack's Spark Connect server.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from tls import Authority, terminated
 
+from feedmill.connections import SPARK, Connection
 from feedmill.deployment import Deployment
 from feedmill.lake.catalog import Lake
 from feedmill.ledger.store import Ledger, migrate
 from feedmill.local.home import Home, free_ports
 from feedmill.local.postgres import Postgres
 from feedmill.local.settings import load
+from feedmill.local.spark import SparkServer
+from feedmill.runner.session import session_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -37,6 +42,28 @@ os.environ.update(
 os.environ.pop("FEEDMILL_SINCE", None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--spark``: the same tests on each kind of Spark that a connection can name."""
+    parser.addoption(
+        "--spark",
+        choices=("connect", "tls", "submit"),
+        default="connect",
+        help="connect: a Spark Connect server; tls: one behind TLS; submit: an application for each session",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """What the tests run on."""
+    return f"spark: {config.getoption('--spark')}"
+
+
+def define(connection: Connection) -> None:
+    """Make the connection known as in production: in the environment."""
+    fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
+    value = {name: getattr(connection, name) for name in fields}
+    os.environ[f"AIRFLOW_CONN_{connection.conn_id.upper()}"] = json.dumps(value)
+
+
 @pytest.fixture(scope="session")
 def airflow_home() -> Iterator[str]:
     """The folder of the tests' Airflow, with its SQLite database."""
@@ -48,10 +75,8 @@ def airflow_home() -> Iterator[str]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A stack's home with free ports; nothing runs in it yet."""
     prepared = Home(tmp_path_factory.mktemp("stack") / "home").prepare(ports=free_ports())
-    # As the stack does for its processes; connections are then found as in production, in the environment.
-    for conn_id, connection in load(prepared.settings_file, prepared.env()).connections.items():
-        fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
-        os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps({name: getattr(connection, name) for name in fields})
+    for connection in load(prepared.settings_file, prepared.env()).connections.values():
+        define(connection)
     return prepared
 
 
@@ -67,24 +92,51 @@ def postgres(home: Home) -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def spark_url(home: Home, postgres: Postgres) -> Iterator[str]:
-    """The URL of a running Spark Connect server that has the lake's catalog."""
-    from feedmill.local.spark import SparkServer
-
+def spark_server(home: Home, postgres: Postgres) -> Iterator[SparkServer]:
+    """A running Spark Connect server that has the lake's catalog."""
     server = SparkServer(home)
     server.start()
-    yield server.url
+    yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def spark(spark_url: str) -> Iterator[object]:
-    """A Spark session for tests of transforms and checks."""
-    from feedmill.runner.session import connect
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority of these tests, and a certificate of it for localhost."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
-    session = connect(spark_url, str(uuid.uuid4()))
-    yield session
-    session.stop()
+
+@pytest.fixture(scope="session")
+def tls_connection(spark_server: SparkServer, authority: Authority) -> Iterator[Connection]:
+    """The connection to the server by way of a proxy that speaks TLS, as one elsewhere has it."""
+    with terminated(spark_server.port, authority) as port:
+        token = spark_server.home.env()["FEEDMILL_SPARK_TOKEN"]
+        extra = {"use_ssl": True, "ca_file": str(authority.ca_file)}
+        yield Connection(SPARK, "spark_connect", host="localhost", port=port, password=token, extra=extra)
+
+
+@pytest.fixture(scope="session")
+def spark_connection(request: pytest.FixtureRequest, home: Home, postgres: Postgres) -> Iterator[Connection]:
+    """The connection ``spark_default`` that the tests' ``--spark`` asks for, defined; its Spark can be used."""
+    kind = request.config.getoption("--spark")
+    if kind == "submit":
+        connection = Connection(SPARK, "spark", host="local[2]", extra={"cds": True})
+    elif kind == "tls":
+        connection = request.getfixturevalue("tls_connection")
+    else:
+        request.getfixturevalue("spark_server")
+        connection = load(home.settings_file, home.env()).connections[SPARK]
+    before = os.environ[f"AIRFLOW_CONN_{SPARK.upper()}"]
+    define(connection)
+    yield connection
+    os.environ[f"AIRFLOW_CONN_{SPARK.upper()}"] = before
+
+
+@pytest.fixture(scope="session")
+def spark(spark_connection: Connection) -> Iterator[object]:
+    """A Spark session for tests of transforms and checks."""
+    with session_of(str(uuid.uuid4())) as session:
+        yield session
 
 
 @pytest.fixture
@@ -115,7 +167,7 @@ def lake(home: Home, postgres: Postgres, tmp_path: Path) -> Iterator[Lake]:
 
 
 @pytest.fixture
-def deployment(ledger: Ledger, lake: Lake, spark_url: str) -> Deployment:
+def deployment(ledger: Ledger, lake: Lake, spark_connection: Connection) -> Deployment:
     """The project's own map and sources on an empty ledger and lake."""
     from include.spark.sources import SOURCES
     from include.tables import TABLES

@@ -4,7 +4,8 @@
 ``feedmill_ledger``    PostgreSQL that holds the ledger
 ``iceberg_default``    the extra is the catalog's properties as PyIceberg takes them, and two of ours:
                        ``landing`` (URL of the landing zone) and ``pages`` (URL of the check pages)
-``spark_default``      Spark Connect: host, port, and the token as password
+``spark_default``      type ``spark_connect``: a Spark Connect server, with host, port, and the token as password;
+                       type ``spark``: an application for each build, with the master as host (docs/runners.md)
 ``trino_default``      Trino
 =====================  ==============================================================================
 
@@ -34,6 +35,10 @@ TRINO = "trino_default"
 
 CATALOG = "feedmill"
 """The Iceberg catalog's name, the same in Spark, PyIceberg and Trino: a JDBC catalog keeps it in its rows."""
+
+SPARK_CONNECT_TYPE = "spark_connect"
+SPARK_SUBMIT_TYPE = "spark"
+"""Airflow's own names for the two types of a Spark connection."""
 
 OWN_PROPERTIES = ("landing", "pages")
 """Keys of the Iceberg connection's extra that are Feedmill's, not the catalog's."""
@@ -73,11 +78,24 @@ class Connection:
         ``127.0.0.1`` it switches to TLS and retries for ten minutes. A remote server has TLS: ``use_ssl``.
         """
         host = "localhost" if self.host in (None, "", "127.0.0.1", "::1") else self.host
-        options = {**{k: str(v) for k, v in self.extra.items()}}
+        options = {k: _word(v) for k, v in self.extra.items() if k != "ca_file"}
         if self.password:
             options["token"] = self.password
         parameters = "".join(f";{name}={quote(value, safe='')}" for name, value in options.items())
         return f"sc://{host}:{self.port or 15002}/{parameters}"
+
+    @property
+    def spark_master(self) -> str:
+        """The master of a connection of type ``spark``, as Airflow's own hook reads it: host, and port if there is one.
+
+        Raises:
+            ConnectionNotDefinedError: there is none.
+        """
+        if not self.host:
+            raise ConnectionNotDefinedError(
+                f"Connection {self.conn_id} has no master: its host is one, such as local[2], yarn or spark://host."
+            )
+        return f"{self.host}:{self.port}" if self.port else self.host
 
     @property
     def catalog_properties(self) -> dict[str, str]:
@@ -130,11 +148,6 @@ def catalog_properties() -> dict[str, str]:
     return get(ICEBERG).catalog_properties
 
 
-def spark_url() -> str:
-    """Where Spark Connect listens, token included."""
-    return get(SPARK).spark_url
-
-
 def from_fields(conn_id: str, fields: Mapping[str, Any]) -> Connection:
     """A Connection from Airflow's JSON form, whose ``extra`` is an object or a JSON string."""
     extra = fields.get("extra") or {}
@@ -151,6 +164,11 @@ def from_fields(conn_id: str, fields: Mapping[str, Any]) -> Connection:
         schema=fields.get("schema") or None,
         extra=dict(extra),
     )
+
+
+def _word(value: Any) -> str:
+    """A parameter of a Spark Connect URL: true and false are words there."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _from_environment(conn_id: str) -> Connection | None:

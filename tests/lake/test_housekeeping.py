@@ -395,7 +395,7 @@ def test_only_old_files_that_no_snapshot_names_are_deleted_as_orphans(shop: Work
 
 
 def test_a_second_run_of_everything_finds_nothing_to_do(
-    shop: Workshop, here: Deployment, spark_url: str, monkeypatch: pytest.MonkeyPatch
+    shop: Workshop, here: Deployment, spark_connection: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.publish(shop.build(FOUR, each(FOUR, 4), 1))
     fragment(shop, Range(START + hours(2), START + hours(4), HOUR), 2)

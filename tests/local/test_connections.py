@@ -79,7 +79,10 @@ def test_the_stack_answers_without_importing_airflow(stack: Home):
     env = stack.env()
     ledger = connections.ledger_url()
     assert ledger.endswith(f"{env['FEEDMILL_POSTGRES_PASSWORD']}@127.0.0.1:{stack.port('postgres')}/ledger")
-    assert connections.spark_url() == f"sc://localhost:{stack.port('spark')}/;token={env['FEEDMILL_SPARK_TOKEN']}"
+    assert (
+        connections.get(connections.SPARK).spark_url
+        == f"sc://localhost:{stack.port('spark')}/;token={env['FEEDMILL_SPARK_TOKEN']}"
+    )
     assert connections.catalog_properties() == {
         "type": "sql",
         "uri": ledger.replace("/ledger", "/iceberg"),

@@ -7,6 +7,7 @@ import pytest
 from feedmill.local import preflight
 from feedmill.local.home import Home, StackError, free_ports
 from feedmill.local.stack import up
+from feedmill.runner.java import version
 
 
 @pytest.fixture
@@ -63,20 +64,20 @@ def test_a_java_of_the_right_version_in_java_home_wins(version: str, java, monke
 def test_a_wrong_java_gives_way_to_the_packaged_one(java, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JAVA_HOME", str(java("25.0.1")))
     monkeypatch.setenv("PATH", "")
-    assert preflight.java_version(preflight.java()) == 21
+    assert version(preflight.java()) == 21
 
 
 def test_a_java_home_without_a_java_gives_way_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "")
-    assert preflight.java_version(preflight.java()) == 21
+    assert version(preflight.java()) == 21
 
 
 def test_no_java_at_all_is_one_sentence_with_what_was_found(java, monkeypatch: pytest.MonkeyPatch):
     home = java("25.0.1")
     monkeypatch.setenv("JAVA_HOME", str(home))
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(preflight, "find_spec", lambda _: None)
+    monkeypatch.setattr("feedmill.runner.java.find_spec", lambda _: None)
     with pytest.raises(StackError) as refused:
         preflight.java()
     assert str(refused.value) == (

@@ -178,11 +178,12 @@ def remove_orphans(table: Table, ledger: Ledger, spark: SparkSession, now: datet
 
 def _call(spark: SparkSession, procedure: str, table: Table, **arguments: object) -> dict[str, Any] | None:
     """The procedure's one row of counts; None where another commit came first, and the procedure gave up."""
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
         rows = _rows(spark, procedure, table, **arguments)
-    except PySparkException as error:
+    except (PySparkException, Py4JJavaError) as error:
         if not any(name in str(error) for name in _CONFLICTS):
             raise
         log.warning("%s: %s gave up, another commit came first: %s", table.name, procedure, str(error).splitlines()[0])

