@@ -12,7 +12,7 @@ STACK := $(BIN)/python -m feedmill.local
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup up down status demo test test-all test-faults test-runners lint format types lock docs clean python
+.PHONY: help setup up down status demo test test-all test-faults test-runners evaluate lint format types lock docs clean python
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ test-runners: .venv/.installed ## builds, DAGs, checks and transforms on Spark o
 	  $(BIN)/python -m pytest --spark $$spark tests/runner/test_frames.py tests/checks tests/spark || exit 1; \
 	done
 
+evaluate: .venv-evaluate/.installed ## compare the estimators with others on real data; ONLY=affinity runs one page
+	PYTHONPATH=.:plugins .venv-evaluate/bin/python -m evaluation $(ONLY)
+
 lint: .venv/.installed ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,7 +65,8 @@ lock: .venv/.bootstrap ## renew requirements.lock from the requirements files
 	echo "Resolving requirements …"
 	grep '^uv==' requirements-dev.txt | $(COMPILE) - -o requirements-bootstrap.txt
 	$(COMPILE) --upgrade requirements.txt requirements-local.txt requirements-dev.txt -o requirements.lock
-	if grep -nE '://|$(CURDIR)' requirements.lock requirements-bootstrap.txt; then \
+	$(COMPILE) --upgrade requirements-evaluate.txt -o requirements-evaluate.lock
+	if grep -nE '://|$(CURDIR)' requirements.lock requirements-bootstrap.txt requirements-evaluate.lock; then \
 	  echo "The lock names an address of this machine (above): unset the index settings and try again." >&2; exit 1; fi
 	echo "requirements.lock: $$(grep -c '==' requirements.lock) packages. Now: make setup"
 
@@ -71,7 +75,7 @@ docs: .venv/.installed ## generate docs/tables
 
 clean: ## delete .venv, the local stack's data and every cache
 	if [ -x $(BIN)/python ]; then $(STACK) clean; fi
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-evaluate .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:
@@ -93,3 +97,10 @@ python:
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $@
 	echo "Installed. Next: make demo"
+
+# The evaluation's libraries stay out of the product's environment: some of them want older versions of the same ones.
+.venv-evaluate/.installed: .venv/.bootstrap requirements-evaluate.lock
+	echo "Installing $$(grep -c '==' requirements-evaluate.lock) locked packages in .venv-evaluate …"
+	test -x .venv-evaluate/bin/python || "$(PYTHON)" -m venv .venv-evaluate
+	$(UV) pip sync --quiet --python .venv-evaluate/bin/python --require-hashes requirements-evaluate.lock
+	touch $@

@@ -1,0 +1,24 @@
+"""A simulated feed (docs/simulator.md), made once for all evaluations that ask for the same one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evaluation.data import CACHE
+from feedmill.simulate import VERSION
+from feedmill.simulate.landing import simulate
+from feedmill.simulate.settings import Settings
+
+FEED = Settings(datetime(2026, 1, 5, tzinfo=UTC), days=28, users=4000, events_per_day=12_000, items=1500, seed=11)
+"""What estimators are judged on. Its seed was used for nothing else."""
+
+
+def folder(settings: Settings = FEED) -> Path:
+    """The feed's landing zone and truth; its name says its settings, so that another feed has another folder."""
+    name = f"feed-{VERSION}-{settings.days}d-{settings.users}u-{settings.events_per_day}e-{settings.items}i"
+    path = CACHE / f"{name}-{settings.seed}"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        simulate(settings, path)
+    return path

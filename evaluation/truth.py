@@ -1,0 +1,39 @@
+"""How estimates agree with a known truth, resampled by the members (users, items) that rows belong to."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import rankdata
+
+from evaluation.metrics import Floats, Ints, Resamples, by_user
+
+
+def spearman(estimate: Floats, truth: Floats, member: Ints, members: int, resamples: Resamples) -> Floats:
+    """Spearman's rank correlation; ranks are those of the data, so that a resample costs six sums."""
+    return pearson(rankdata(estimate.round(10)), rankdata(truth), member, members, resamples)
+
+
+def pearson(x: Floats, y: Floats, member: Ints, members: int, resamples: Resamples) -> Floats:
+    """Pearson's correlation; 0 where one side does not vary."""
+    count, sx, sy, sxx, syy, sxy = _sums(x - x.mean(), y - y.mean(), member, members, resamples)
+    covariance = sxy - sx * sy / count
+    spread = np.sqrt(np.maximum(sxx - sx * sx / count, 0) * np.maximum(syy - sy * sy / count, 0))
+    return np.divide(covariance, spread, out=np.zeros(len(count)), where=spread > 1e-9)
+
+
+def slope(estimate: Floats, truth: Floats, member: Ints, members: int, resamples: Resamples) -> Floats:
+    """The regression of the truth on the estimate: 1 where estimates are shrunk as much as they should be."""
+    count, sx, sy, sxx, _, sxy = _sums(estimate, truth, member, members, resamples)
+    spread = sxx - sx * sx / count
+    return np.divide(sxy - sx * sy / count, spread, out=np.full(len(count), np.nan), where=spread > 1e-9)
+
+
+def centred(values: Floats, member: Ints, members: int) -> Floats:
+    """Without the mean of each member."""
+    mean = by_user(values, member, members) / np.maximum(by_user(np.ones(len(values)), member, members), 1)
+    return values - mean[member]
+
+
+def _sums(x: Floats, y: Floats, member: Ints, members: int, resamples: Resamples) -> tuple[Floats, ...]:
+    each = (np.ones(len(x)), x, y, x * x, y * y, x * y)
+    return tuple(resamples.weights @ by_user(values, member, members) for values in each)
