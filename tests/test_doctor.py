@@ -96,6 +96,24 @@ def test_a_landed_file_has_until_the_next_hour_s_build_to_be_registered() -> Non
     assert [f.ill for f in waiting(NEXT + GRACE * 2, START)] == [Ill.NOT_REGISTERED]
 
 
+def test_a_folder_that_names_no_hour_is_named_until_its_files_are_moved(
+    deployment: Deployment, see: Callable[[], list[Finding]]
+) -> None:
+    landing_zone = Path(deployment.lake.landing.removeprefix("file://"))
+    path = landing_zone / "log" / "today" / "a.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}\n")
+    landing.discover(deployment.lake.landing, deployment.sources, ["events"], deployment.ledger, datetime.now(UTC))
+    (finding,) = see()
+    assert finding.ill is Ill.MISPLACED
+    assert f"1 file lies in {path.parent.as_uri()}, which names no arrival hour" in finding.what
+    placed = landing_zone / "log" / "2026-05-01T00" / "a.jsonl"
+    placed.parent.mkdir()
+    path.rename(placed)
+    landing.discover(deployment.lake.landing, deployment.sources, ["events"], deployment.ledger, datetime.now(UTC))
+    assert see() == []
+
+
 @pytest.fixture
 def shop(lake: Lake, ledger: Ledger, tmp_path: Path) -> Workshop:
     return Workshop(lake, ledger, tmp_path)

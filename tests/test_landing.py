@@ -17,6 +17,7 @@ from feedmill.landing import LandingError, discover, verify
 from feedmill.ledger.models import File
 from feedmill.ledger.store import Ledger
 from feedmill.spec import Source
+from feedmill.timeline import HOUR as HOURS
 
 LINES = Source("lines", kind="events", suffixes=(".jsonl", ".jsonl.gz"), layout="lines")
 TABLES = Source("tables", kind="events", suffixes=(".parquet",), layout="parquet")
@@ -83,24 +84,39 @@ def test_a_landing_zone_that_is_not_there_has_no_files(tmp_path: Path, ledger: L
 
 
 @pytest.mark.parametrize("hour", ["2026-05-01", "2026-05-01T13:00", "2026-05-01T13+02:00", "today", "2026-05-01T25"])
-def test_a_folder_that_names_no_hour_is_an_error_that_says_what_to_do(
+def test_a_folder_that_names_no_hour_costs_no_build_and_its_files_are_defects_of_the_open_hour(
     tmp_path: Path, ledger: Ledger, hour: str
 ) -> None:
-    path = put(tmp_path, TEXT, hour=hour)
-    with pytest.raises(LandingError) as raised:
-        found(tmp_path, ledger)
-    assert str(path) in str(raised.value)
-    assert f"such as 2026-05-01T13; {hour!r} is none" in str(raised.value)
-    assert "feedmill land --source lines" in str(raised.value)
+    put(tmp_path, TEXT, hour=hour)
+    put(tmp_path, TEXT, "b.jsonl")
+    placed, misplaced = found(tmp_path, ledger)
+    assert (placed.defect, HOURS.name_of(placed.arrival_hour)) == (None, HOUR)
+    assert misplaced.arrival_hour == NOW
+    assert misplaced.defect == (
+        f"not read: the folder 'lines/{hour}' is not named by an arrival hour, such as lines/2026-05-01T13; "
+        "move the file, or land it with feedmill land --source lines"
+    )
 
 
-def test_a_file_beside_the_folders_or_below_one_is_an_error_too(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_file_beside_the_folders_or_below_one_is_a_defect_too(tmp_path: Path, ledger: Ledger) -> None:
     put(tmp_path, TEXT, hour=f"{HOUR}/part")
-    with pytest.raises(LandingError, match="'part' is none"):
-        found(tmp_path, ledger)
-    (tmp_path / "lines" / HOUR / "part" / "a.jsonl").rename(tmp_path / "lines" / "a.jsonl")
-    with pytest.raises(LandingError, match="'lines' is none"):
-        found(tmp_path, ledger)
+    put(tmp_path, TEXT, hour=".")
+    put(tmp_path, TEXT, hour=f"part/{HOUR}")
+    said = [str(file.defect).partition(" is not ")[0] for file in found(tmp_path, ledger)]
+    folders = ("lines", f"lines/{HOUR}/part", f"lines/part/{HOUR}")
+    assert sorted(said) == [f"not read: the folder {name!r}" for name in folders]
+
+
+def test_a_misplaced_file_that_is_moved_is_landed_and_nobody_misses_it_where_it_was(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    path = put(tmp_path, TEXT, hour="today")
+    (misplaced,) = found(tmp_path, ledger)
+    moved = put(tmp_path, b"")
+    path.replace(moved)
+    verify([misplaced])
+    (file,) = found(tmp_path, ledger)
+    assert (file.path, file.defect, HOURS.name_of(file.arrival_hour)) == (f"file://{moved}", None, HOUR)
 
 
 def test_a_truncated_gzip_tells_after_which_line_it_ends(tmp_path: Path, ledger: Ledger) -> None:

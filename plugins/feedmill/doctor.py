@@ -35,6 +35,7 @@ class Ill(StrEnum):
     LEFT_BRANCH = "branch left behind"
     FILE_ALTERED = "file missing or changed"
     NOT_REGISTERED = "file not registered"
+    MISPLACED = "folder names no hour"
     DDL_DIFFERS = "DDL differs"
 
 
@@ -118,7 +119,8 @@ class Waiting:
     """A landed file that is not registered."""
 
     url: str
-    folder_hour: datetime
+    folder_hour: datetime | None
+    """None where its folder names no hour."""
     modified: datetime
 
 
@@ -135,6 +137,8 @@ class Facts:
     altered: Mapping[str, Literal["gone", "changed"]] = field(default_factory=dict)
     """Registered files that are not what was registered, by URL."""
     waiting: Sequence[Waiting] = ()
+    misplaced: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Landed files, registered or not, by their folder that names no hour."""
 
 
 def findings(facts: Facts) -> list[Finding]:
@@ -145,6 +149,7 @@ def findings(facts: Facts) -> list[Finding]:
         *_workers(facts.workers),
         *_altered(facts.altered),
         *_waiting(facts.waiting, facts.now),
+        *_misplaced(facts.misplaced),
     ]
 
 
@@ -253,7 +258,9 @@ def _altered(files: Mapping[str, Literal["gone", "changed"]]) -> Iterator[Findin
 
 
 def _waiting(files: Iterable[Waiting], now: datetime) -> Iterator[Finding]:
-    late = [f for f in files if max(f.folder_hour + HOUR.length, f.modified) + GRACE < now]
+    late = [
+        f for f in files if max(f.folder_hour + HOUR.length if f.folder_hour else f.modified, f.modified) + GRACE < now
+    ]
     if late:
         yield Finding(
             Ill.NOT_REGISTERED,
@@ -262,6 +269,18 @@ def _waiting(files: Iterable[Waiting], now: datetime) -> Iterator[Finding]:
             f"{_some([f.url for f in late])}",
             "The next build of a table that reads such files registers them: are those DAGs paused?",
             tuple(f.url for f in late),
+        )
+
+
+def _misplaced(folders: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    for folder, urls in sorted(folders.items()):
+        yield Finding(
+            Ill.MISPLACED,
+            "",
+            f"{len(urls)} file{'s lie' if len(urls) > 1 else ' lies'} in {folder}, which names no arrival hour: "
+            f"not landed but in events.rejected, or soon there",
+            "Move them to <source>/<YYYY-MM-DDTHH>/: a file in its new place is a new one, and is landed.",
+            tuple(urls),
         )
 
 

@@ -32,15 +32,14 @@ def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, r
     ``rows`` also reads what is published again, in Spark, and every registered file, for their digests.
 
     Raises:
-        LandingError: a folder of the landing zone is not named by an hour.
         SparkUnavailableError: with ``rows``, the Spark server does not answer.
     """
     looked = [_table(deployment, table, rows) for table in tables]
-    waiting, altered = _files(deployment, rows)
+    waiting, altered, misplaced = _files(deployment, rows)
     with deployment.ledger.transaction() as session:
         counter = session.execute(select(Counter)).scalar_one()
         workers = _workers(session, tables)
-    return Facts(now, counter.epoch, counter.value, looked, workers, altered, waiting)
+    return Facts(now, counter.epoch, counter.value, looked, workers, altered, waiting, misplaced)
 
 
 def mend(deployment: Deployment, tables: Sequence[Table]) -> None:
@@ -156,22 +155,31 @@ def _ddl(deployment: Deployment, table: Table, iceberg: IcebergTable) -> tuple[s
     return f"{table.ddl_path} is not applied yet: {', '.join(what)}", "Its next build applies it."
 
 
-def _files(deployment: Deployment, contents: bool) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]]]:
-    """Landed files that are not registered, and registered ones that are not what they were.
+def _files(
+    deployment: Deployment, contents: bool
+) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]], dict[str, list[str]]]:
+    """Landed files that are not registered, registered ones that are not what they were, and misplaced ones by folder.
 
+    Nothing is read of a registered file with a defect: it may go, as a misplaced one should.
     A file is read again only where its size is the registered one and its time is not, or with ``contents``.
     """
     found = {file.url: file for file in landing.landed(deployment.lake.landing, deployment.sources.values())}
+    misplaced: dict[str, list[str]] = {}
+    for file in found.values():
+        if file.folder_hour is None:
+            misplaced.setdefault(file.url.rpartition("/")[0], []).append(file.url)
     with deployment.ledger.transaction() as session:
         registered = list(session.scalars(select(File)))
     altered: dict[str, Literal["gone", "changed"]] = {}
-    for file in registered:
-        there = found.pop(file.path, None)
+    for entry in registered:
+        there = found.pop(entry.path, None)
+        if entry.defect is not None:
+            continue
         if there is None:
-            altered[file.path] = "gone"
-        elif there.size != file.size or ((contents or there.modified != file.received_at) and not _is_whole(file)):
-            altered[file.path] = "changed"
-    return [Waiting(file.url, file.folder_hour, file.modified) for file in found.values()], altered
+            altered[entry.path] = "gone"
+        elif there.size != entry.size or ((contents or there.modified != entry.received_at) and not _is_whole(entry)):
+            altered[entry.path] = "changed"
+    return [Waiting(file.url, file.folder_hour, file.modified) for file in found.values()], altered, misplaced
 
 
 def _is_whole(file: File) -> bool:

@@ -1,7 +1,8 @@
 """The landing zone: finding files (rule 6), and putting them where they are found.
 
 Files lie in ``<landing>/<source>/<YYYY-MM-DDTHH>/<name>``: the folder is the hour in which they arrived. Names that
-start with a dot or an underscore are not there yet.
+start with a dot or an underscore are not there yet. A file that lies elsewhere is found too, and not read: it has no
+arrival hour of its own and a defect that says where it belongs.
 """
 
 from __future__ import annotations
@@ -35,11 +36,7 @@ class LandingError(ValueError):
 def discover(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger, now: datetime
 ) -> list[File]:
-    """Register the files that are new in the landing zone, and return them.
-
-    Raises:
-        LandingError: a folder is not named by an hour; the files in it would never be read.
-    """
+    """Register the files that are new in the landing zone, and return them."""
     found = new_files(landing, sources, kinds, ledger)
     with ledger.transaction() as session:
         return files.register(session, found, now)
@@ -48,18 +45,16 @@ def discover(
 def new_files(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger
 ) -> list[FoundFile]:
-    """The files of the landing zone that are not registered, inspected.
-
-    Raises:
-        LandingError: a folder is not named by an hour.
-    """
+    """The files of the landing zone that are not registered, inspected."""
     fs, root = fsspec.core.url_to_fs(landing)
     wanted = [source for source in sources.values() if source.kind in set(kinds)]
     candidates = [(source, path, info) for source in wanted for path, info in _list(fs, root, source)]
     with ledger.transaction() as session:
         known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
     return [
-        _inspect(fs, source, path, info) for source, path, info in candidates if fs.unstrip_protocol(path) not in known
+        _inspect(fs, root, source, path, info)
+        for source, path, info in candidates
+        if fs.unstrip_protocol(path) not in known
     ]
 
 
@@ -68,32 +63,31 @@ class Landed:
     """A file that lies in the landing zone, as the storage lists it."""
 
     url: str
-    folder_hour: datetime
+    folder_hour: datetime | None
+    """None where the folder names no hour."""
     size: int
     modified: datetime
 
 
 def landed(landing: str, sources: Iterable[Source]) -> list[Landed]:
-    """All files that lie in the landing zone, registered or not; nothing is opened.
-
-    Raises:
-        LandingError: a folder is not named by an hour.
-    """
+    """All files that lie in the landing zone, registered or not; nothing is opened."""
     fs, root = fsspec.core.url_to_fs(landing)
     return [
-        Landed(fs.unstrip_protocol(path), _folder_hour(source, path), info["size"], _modified(info))
+        Landed(fs.unstrip_protocol(path), _folder_hour(root, source, path), info["size"], _modified(info))
         for source in sources
         for path, info in _list(fs, root, source)
     ]
 
 
 def verify(registered: Iterable[File]) -> None:
-    """Check that registered files are there, unchanged.
+    """Check that registered files are there, unchanged; not those with a defect, of which nothing is read.
 
     Raises:
         LandingError: names the first file that is missing or changed, and the way out.
     """
     for file in registered:
+        if file.defect is not None:
+            continue
         fs, path = fsspec.core.url_to_fs(file.path)
         try:
             info = fs.info(path)
@@ -120,31 +114,36 @@ def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]
     ]
 
 
-def _inspect(fs: Any, source: Source, path: str, info: dict[str, Any]) -> FoundFile:
+def _inspect(fs: Any, root: str, source: Source, path: str, info: dict[str, Any]) -> FoundFile:
+    hour = _folder_hour(root, source, path)
     return FoundFile(
         path=fs.unstrip_protocol(path),
         source=source.name,
         kind=source.kind,
-        folder_hour=_folder_hour(source, path),
+        folder_hour=hour,
         size=info["size"],
         etag=_etag(fs, path, info),
         received_at=_modified(info),
-        defect=_defect(fs, source, path),
+        defect=_misplaced(root, source, path) if hour is None else _defect(fs, source, path),
     )
 
 
-def _folder_hour(source: Source, path: str) -> datetime:
-    name = PurePosixPath(path).parent.name
+def _folder_hour(root: str, source: Source, path: str) -> datetime | None:
+    """The hour that the file's folder names; None where it is no hour, or not a folder of the source's own."""
+    parts = PurePosixPath(path).relative_to(f"{root}/{source.name}").parts
     try:
-        hour = parse(name)
+        hour = parse(parts[0]) if len(parts) == 2 else None
     except ValueError:
-        hour = None
-    if hour is None or HOUR.name_of(hour) != name:
-        raise LandingError(
-            f"{path}: files of {source.name} lie in folders named by their arrival hour, such as 2026-05-01T13; "
-            f"{name!r} is none. Move the file, or land it with `feedmill land --source {source.name}`"
-        )
-    return hour
+        return None
+    return hour if hour is not None and HOUR.name_of(hour) == parts[0] else None
+
+
+def _misplaced(root: str, source: Source, path: str) -> str:
+    folder = PurePosixPath(path).parent.relative_to(root)
+    return (
+        f"not read: the folder {str(folder)!r} is not named by an arrival hour, such as {source.name}/2026-05-01T13; "
+        f"move the file, or land it with feedmill land --source {source.name}"
+    )
 
 
 def _modified(info: dict[str, Any]) -> datetime:

@@ -23,8 +23,8 @@ class FoundFile:
     path: str
     source: str
     kind: FileKind
-    folder_hour: datetime
-    """The arrival hour that its folder names."""
+    folder_hour: datetime | None
+    """The arrival hour that its folder names; None where it names none."""
     size: int
     etag: str
     received_at: datetime
@@ -47,7 +47,7 @@ def register(session: Session, found: list[FoundFile], now: datetime) -> list[Fi
     known = known_paths(session, [file.path for file in found])
     sealed = {(row.kind, row.hour) for row in session.scalars(select(SealedHour))}
     added = []
-    for file in sorted(found, key=lambda f: (f.folder_hour, f.path)):
+    for file in sorted(found, key=lambda f: (f.folder_hour or now, f.path)):
         if file.path in known:
             continue
         counter.value += 1
@@ -69,7 +69,7 @@ def register(session: Session, found: list[FoundFile], now: datetime) -> list[Fi
 
 def _arrival_hour(file: FoundFile, sealed: set[tuple[str, datetime]], now: datetime) -> datetime:
     """The hour that the file's folder names while that is open, else the first open hour from now on."""
-    if (file.kind, file.folder_hour) not in sealed:
+    if file.folder_hour is not None and (file.kind, file.folder_hour) not in sealed:
         return file.folder_hour
     hour = HOUR.floor(now)
     while (file.kind, hour) in sealed:

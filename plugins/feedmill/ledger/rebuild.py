@@ -85,9 +85,6 @@ def rebuild(deployment: Deployment, now: datetime) -> Rebuilt:
     """Bring the ledger up to what Iceberg and the landing zone say; harmless to repeat.
 
     Builds at work are interrupted: their epoch is over.
-
-    Raises:
-        LandingError: a folder of the landing zone is not named by an hour.
     """
     ledger, lake, tables = deployment.ledger, deployment.lake, deployment.tables
     # Reading files may take long: before anybody has to wait.
@@ -358,7 +355,9 @@ def _candidates(
     """The files that may have been the hour's, those that surely were first, then the rest as they were received."""
     name = HOUR.name_of(hour)
     registered = session.scalars(select(File).where(File.kind == kind, File.arrival_hour == hour).order_by(File.number))
-    mine = [f for f in found if f.kind == kind and moved.get(f.path, HOUR.name_of(f.folder_hour)) == name]
+    mine = [
+        f for f in found if f.kind == kind and (moved[f.path] == name if f.path in moved else f.folder_hour == hour)
+    ]
     return [*registered, *sorted(mine, key=lambda f: (f.path not in moved, f.received_at, f.path))]
 
 
