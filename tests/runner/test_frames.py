@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from feedmill.lake.catalog import Lake
 from feedmill.ledger.models import File
 from feedmill.runner import frames
 from feedmill.spec import Files, Input, Maintainer, Source, Table
-from feedmill.timeline import DAY, HOUR, Range, days
+from feedmill.timeline import DAY, HOUR, Period, Range, days, hours
 
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
+TEAM = Maintainer("team", description="tests", link="mailto:team@example.com")
 FACTS = ("source_file", "file_name", "line")
 NAMES = ("plain.jsonl", "two words.jsonl", "100%20.jsonl", "für.jsonl", "a[1]{b}*?.jsonl", "x+y=z#1.jsonl")
 
@@ -123,9 +124,8 @@ def test_a_file_with_a_defect_is_one_record_with_its_reason_beside_the_rows_of_t
     event = {"event_id": "e1", "event_time": START.isoformat(), "event_type": "click", "item_id": "i1"}
     good.write_text(json.dumps(event) + "\n{broken\n")
     broken = registered(tmp_path / "gone.jsonl.gz", defect="truncated gzip: it ends after line 3")
-    team = Maintainer("team", description="tests", link="mailto:team@example.com")
     entry = Files("events")
-    reader = Table("events.landed", HOUR, [entry], team, 2, days(9))
+    reader = Table("events.landed", HOUR, [entry], TEAM, 2, days(9))
     sources: dict[str, Source] = {"events_jsonl": SOURCE}
     lake: Any = Ddls()
     span = reader.one(START)
@@ -162,3 +162,41 @@ def test_a_window_s_rows_say_which_day_they_stood_in_and_bear_the_reader_s(spark
             assert "read_day" not in rows.columns
         else:
             assert sorted((row["read_day"] - first).days for row in rows.collect()) == expected
+
+
+@pytest.mark.parametrize(
+    ("every", "lookback", "lag"),
+    [
+        pytest.param(HOUR, hours(3), hours(0), id="hours-of-an-hour"),
+        pytest.param(HOUR, hours(3), hours(2), id="hours-of-an-hour-but-the-last-two"),
+        pytest.param(DAY, days(1), hours(0), id="hours-of-two-days"),
+        pytest.param(DAY, days(2), days(1), id="hours-of-the-two-days-before"),
+        pytest.param(DAY, hours(5), hours(3), id="hours-across-midnight"),
+    ],
+)
+def test_a_range_s_windows_give_each_partition_the_rows_that_it_would_read_alone(
+    spark: Any, lake: Lake, every: Period, lookback: timedelta, lag: timedelta
+) -> None:
+    from include.tables import item_engagement_hourly as hourly
+
+    iceberg = lake.ensure(hourly)
+    values = {"BIGINT": "0", "STRING": "CAST(id AS STRING)", "BINARY": "NULL"}
+    midnight = "TIMESTAMP '2026-05-01 00:00:00'"
+    values["TIMESTAMP"] = f"coalesce({midnight} + make_dt_interval(0, CAST(id AS INT)), {midnight})"
+    rows = spark.range(120).selectExpr(
+        *[f"CAST({values[c.sql_type]} AS {c.sql_type}) AS {c.name}" for c in lake.ddl(hourly).columns]
+    )
+    rows.writeTo(f"{CATALOG}.{hourly.name}").append()
+    snapshot = iceberg.refresh().current_snapshot().snapshot_id
+    entry = Input(hourly, lookback=lookback, lag=lag)
+    reader = Table("rollups.item_engagement_daily" if every is DAY else hourly.name, every, [entry], TEAM, 2, days(9))
+    span = Range(datetime(2026, 5, 2, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC) + 3 * every.length, every)
+    mine = lake.ddl(reader).partition_column
+
+    def read(part: Range) -> list[tuple[Any, str]]:
+        found = frames.rows_of(spark, entry, reader, part, snapshot, None, lake).select(mine, "item_id")
+        return sorted((row[mine], row["item_id"]) for row in found.collect())
+
+    alone = [row for partition in span.partitions() for row in read(reader.one(partition))]
+    assert len(alone) == 3 * (lookback + every.length - lag) // HOUR.length
+    assert read(span) == sorted(alone)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedmill.ledger.staleness import Facts, Published, as_of_partition
-from feedmill.runner.passes import Pass, cut
+from feedmill.runner.passes import ROWS_OF_A_PASS, Pass, cut
 from feedmill.spec import Files, Input, Maintainer, Table
 from feedmill.timeline import DAY, HOUR, Range, days, hours
 
@@ -44,12 +44,26 @@ def test_aligned_inputs_need_no_cut() -> None:
     assert spans(cut(by_touches, hourly, Facts())) == [hourly]
 
 
-def test_a_lookback_on_tables_or_files_builds_partition_by_partition() -> None:
+def test_a_window_over_files_builds_partition_by_partition() -> None:
     span = Range(DAY_1, DAY_1 + days(3), DAY)
     alone = [Range.one(p, DAY) for p in span.partitions()]
-    assert spans(cut(table("a.x", DAY, Input(DAILY, lookback=days(28))), span, Facts())) == alone
-    assert spans(cut(table("a.x", DAY, Input(DAILY, lookback=days(1), lag=days(1))), span, Facts())) == alone
     assert spans(cut(table("a.x", DAY, Files("items", lookback=hours(1))), span, Facts())) == alone
+
+
+def test_windows_over_tables_share_a_pass_as_long_as_their_rows_are_few() -> None:
+    span = Range(DAY_1, DAY_1 + days(6), DAY)
+    few = {DAY_1 + days(n): Published(1, 1, "code", 10) for n in range(6)}
+    windows = table("a.x", DAY, Input(DAILY, lookback=days(28)))
+    assert spans(cut(windows, span, Facts({"a.daily": few}))) == [span]
+    # The windows of the six days read 1, 2, … 6 of these partitions.
+    many = {DAY_1 + days(n): Published(1, 1, "code", ROWS_OF_A_PASS // 6) for n in range(6)}
+    three, two, one = (DAY_1 + days(n) for n in (0, 3, 4))
+    assert spans(cut(windows, span, Facts({"a.daily": many}))) == [
+        Range(three, two, DAY),
+        Range(two, one, DAY),
+        Range(one, one + days(1), DAY),
+        Range.one(DAY_1 + days(5), DAY),
+    ]
 
 
 def test_as_of_cuts_only_where_the_dimension_changes() -> None:
@@ -104,7 +118,7 @@ def test_passes_part_the_range_in_order_and_no_partition_sees_its_neighbours(
             for entry in reader.inputs:
                 if isinstance(entry, Input) and entry.as_of:
                     assert step.as_of[entry.table.name] == as_of_partition(entry, reader, partition, facts)
-                elif entry.lookback:
+                elif isinstance(entry, Files) and entry.lookback:
                     assert entry.window(step.span) == entry.window(reader.one(partition))
-    if not any(entry.lookback for entry in reader.inputs):
+    if not any(isinstance(entry, Files) and entry.lookback for entry in reader.inputs):
         assert all(left.as_of != right.as_of for left, right in pairwise(passes)), "a cut too many"

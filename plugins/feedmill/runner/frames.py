@@ -9,7 +9,7 @@ import importlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -65,7 +65,9 @@ def records(
     column = lake.ddl(reader).partition_column
     if column == "arrival_hour":
         return union
-    return union.withColumn(column, _reader_column(bool(entry.lookback), F.col("arrival_hour"), reader, span))
+    # A window over files is cut partition by partition.
+    mine = _literal(span.start, reader.every) if entry.lookback else _reader_column(F.col("arrival_hour"), reader)
+    return union.withColumn(column, mine)
 
 
 def rows_of(
@@ -80,7 +82,8 @@ def rows_of(
     """The input's rows that the pass reads, as of the pinned snapshot.
 
     Of a window over partitions that are called as the reader's (days for a day), each row says in ``read_day`` or
-    ``read_hour`` which one it stood in.
+    ``read_hour`` which one it stood in. Where windows of the pass overlap, a row comes once for each partition that
+    reads it.
     """
     from pyspark.sql import functions as F
 
@@ -106,7 +109,9 @@ def rows_of(
         if not entry.lookback:
             return kept
         kept = kept.withColumn(f"read_{mine}", column)
-    return kept.withColumn(mine, _reader_column(bool(entry.lookback), column, reader, span))
+    if entry.lookback:
+        return kept.withColumn(mine, _readers(entry, column, reader, span))
+    return kept.withColumn(mine, _reader_column(column, reader))
 
 
 def condition(table: Table, span: Range, lake: Lake) -> Column:
@@ -126,13 +131,29 @@ def _literal(moment: datetime, period: Period) -> Column:
     return F.lit(moment.date()) if period is DAY else F.lit(moment)
 
 
-def _reader_column(one_partition: bool, theirs: Column, reader: Table, span: Range) -> Column:
-    """The reader's partition of an input row: the pass's only one, or the one that holds the input's partition."""
+def _reader_column(theirs: Column, reader: Table) -> Column:
+    """The reader's partition that holds the input's."""
     from pyspark.sql import functions as F
 
-    if one_partition:
-        return _literal(span.start, reader.every)
     return F.to_date(theirs) if reader.every is DAY else F.date_trunc("hour", theirs)
+
+
+def _readers(entry: Input, theirs: Column, reader: Table, span: Range) -> Column:
+    """The partitions of the pass whose windows ``[p - lookback, p + length - lag)`` hold the row, once for each."""
+    from pyspark.sql import functions as F
+
+    if len(span) == 1:
+        return _literal(span.start, reader.every)
+
+    def partition_of(distance: timedelta) -> Column:
+        later = F.timestamp_add("SECOND", F.lit(int(distance.total_seconds())), theirs.cast("timestamp"))
+        return F.date_trunc("day" if reader.every is DAY else "hour", later)
+
+    first = F.greatest(F.lit(span.start), partition_of(entry.lag))
+    last = F.least(F.lit(span.end - reader.every.length), partition_of(entry.lookback))
+    step = F.make_dt_interval(hours=F.lit(reader.every.length // timedelta(hours=1)))
+    readers = F.sequence(first, last, step)
+    return F.explode(F.transform(readers, F.to_date) if reader.every is DAY else readers)
 
 
 def _facts(spark: SparkSession, group: list[File]) -> DataFrame:
