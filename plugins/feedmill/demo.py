@@ -95,7 +95,7 @@ def run(deployment: Deployment, api: AirflowApi, week: Range, now: datetime, say
         DemoError: a run failed, or the time is up.
     """
     tables = [table for table in deployment.tables if table.name in TABLES]
-    _until(lambda: {t.dag_id for t in tables} <= api.known_dags(), "Airflow has not parsed the DAGs")
+    until(lambda: {t.dag_id for t in tables} <= api.known_dags(), "Airflow has not parsed the DAGs")
     before = {(run.dag_id, run.run_id) for table in tables for run in api.runs(table)}
     name = f"demo__{now:%Y-%m-%dT%H:%M:%S}"
     started = 0
@@ -111,7 +111,7 @@ def run(deployment: Deployment, api: AirflowApi, week: Range, now: datetime, say
     api.unpause(tables)
     if started:
         say(f"Airflow builds {started} ranges and hours of {len(tables)} tables")
-        _finish(api, tables, before, say)
+        finish(api, tables, lambda run: (run.dag_id, run.run_id) not in before, say)
     left = [str(span) for table in tables for span in _unpublished(deployment, table, week, now)]
     if left:
         raise DemoError(f"some partitions were not published: {', '.join(left[:3])}; `feedmill status` shows them")
@@ -174,12 +174,17 @@ def _split(span: Range, one_by_one: Range | None) -> tuple[list[Range], Range | 
     return [Range(low, high, span.period) for low, high in around if low < high], Range(start, end, span.period)
 
 
-def _finish(api: AirflowApi, tables: Iterable[Table], before: set[tuple[str, str]], say: Callable[[str], None]) -> None:
+def finish(api: AirflowApi, tables: Iterable[Table], wanted: Callable[[Run], bool], say: Callable[[str], None]) -> None:
+    """Wait until those of the tables' runs that are wanted are over.
+
+    Raises:
+        DemoError: one failed, or the time is up.
+    """
     tables = list(tables)
     deadline = datetime.now(UTC) + TIMEOUT
     told = -1
     while True:
-        mine = [run for table in tables for run in api.runs(table) if (run.dag_id, run.run_id) not in before]
+        mine = [run for table in tables for run in api.runs(table) if wanted(run)]
         over = [run for run in mine if run.is_over]
         failed = [run for run in over if run.state == "failed"]
         if len(over) != told:
@@ -200,7 +205,12 @@ def _failure(api: AirflowApi, failed: list[Run]) -> str:
     return f"{len(failed)} runs failed, first {what}; its log in Airflow says why"
 
 
-def _until(true: Callable[[], bool], otherwise: str) -> None:
+def until(true: Callable[[], bool], otherwise: str) -> None:
+    """Wait for what takes Airflow a moment.
+
+    Raises:
+        DemoError: it did not become true in two minutes.
+    """
     deadline = time.monotonic() + 120
     while not true():
         if time.monotonic() > deadline:

@@ -181,9 +181,9 @@ def test_a_range_s_windows_give_each_partition_the_rows_that_it_would_read_alone
 
     iceberg = lake.ensure(hourly)
     values = {"BIGINT": "0", "STRING": "CAST(id AS STRING)", "BINARY": "NULL"}
-    midnight = "TIMESTAMP '2026-05-01 00:00:00'"
+    midnight = "TIMESTAMP '2026-04-28 00:00:00'"
     values["TIMESTAMP"] = f"coalesce({midnight} + make_dt_interval(0, CAST(id AS INT)), {midnight})"
-    rows = spark.range(120).selectExpr(
+    rows = spark.range(192).selectExpr(
         *[f"CAST({values[c.sql_type]} AS {c.sql_type}) AS {c.name}" for c in lake.ddl(hourly).columns]
     )
     rows.writeTo(f"{CATALOG}.{hourly.name}").append()
