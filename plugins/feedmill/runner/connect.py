@@ -87,8 +87,8 @@ def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession
     except Exception as error:
         if _went_away(error):
             raise SparkUnavailableError(
-                f"Spark Connect at {_where(url)} went away in the middle of the work: its log says why. A retry goes on as "
-                "soon as it answers again, which the local stack's does by itself"
+                f"Spark Connect at {_where(url)} went away in the middle of the work: its log says why. A retry goes "
+                "on as soon as it answers again, which the local stack's does by itself"
             ) from error
         raise
     finally:
