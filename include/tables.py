@@ -81,6 +81,25 @@ engagement_baseline = Table(
     due=hours(5),
 )
 
+item_evidence_hourly = Table(
+    "rollups.item_evidence_hourly",
+    every=HOUR,
+    inputs=[Input(clean), Input(engagement_baseline, as_of=True, optional=True, lag=hours(6))],
+    maintainer=personalization,
+    tier=2,
+    keep=days(400),
+)
+
+item_evidence_daily = Table(
+    "rollups.item_evidence_daily",
+    every=DAY,
+    inputs=[Input(item_evidence_hourly)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(400),
+    due=hours(4),
+)
+
 TABLES = Map(
     [
         landed,
@@ -91,5 +110,7 @@ TABLES = Map(
         item_engagement_daily,
         position_engagement_daily,
         engagement_baseline,
+        item_evidence_hourly,
+        item_evidence_daily,
     ]
 )

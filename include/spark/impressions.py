@@ -5,13 +5,13 @@ from pyspark.sql import functions as F
 
 from include.events import ENGAGED, LAST_BUCKET, POSITION_BUCKETS, SEGMENT, UNKNOWN
 
-CLEAN = ("day", "event_id", "event_time", "event_types", "user_id", "item_id", "request_id", "position", "surface")
+CLEAN = ("event_id", "event_time", "event_types", "user_id", "item_id", "request_id", "position", "surface")
 """The columns of events.clean that are read, beside :data:`include.events.SEGMENT`."""
 
 
-def impressions(clean: DataFrame) -> DataFrame:
+def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
     """One row per day and shown item: day, user_id, item_id, surface, position_bucket, segment, event_time, event_id,
-    shown, engaged (both 0 or 1).
+    shown, engaged (both 0 or 1). Per hour where ``partition`` says so; "day" stands for it below.
 
     A wide log reports an impression and its clicks in one record. Where clicks are records of their own, the records
     of one user, request and item are one impression: engaged if any of them is, and what else is said of it is said
@@ -28,17 +28,17 @@ def impressions(clean: DataFrame) -> DataFrame:
     first = F.struct((~F.col("shown")).alias("without"), "event_time", "event_id")
     said = F.struct("surface", "position_bucket", "segment", "event_time", "event_id")
     return (
-        clean.select(*CLEAN, F.col(SEGMENT).alias("segment"), shown.alias("shown"), engaged.alias("engaged"))
+        clean.select(partition, *CLEAN, F.col(SEGMENT).alias("segment"), shown.alias("shown"), engaged.alias("engaged"))
         .where(F.col("shown") | F.col("engaged"))
         .withColumn("alone", F.when(F.col("request_id").isNull(), F.struct("event_time", "event_id")))
         .withColumn("position_bucket", position_bucket(F.col("position")))
-        .groupBy("day", "user_id", "item_id", "request_id", "alone")
+        .groupBy(partition, "user_id", "item_id", "request_id", "alone")
         .agg(
             F.min_by(said, first).alias("said"),
             F.max(F.col("shown").cast("int")).alias("shown"),
             F.max(F.col("engaged").cast("int")).alias("engaged"),
         )
-        .select("day", "user_id", "item_id", "said.*", "shown", "engaged")
+        .select(partition, "user_id", "item_id", "said.*", "shown", "engaged")
     )
 
 

@@ -1,0 +1,15 @@
+CREATE TABLE rollups.item_evidence_hourly (
+    hour TIMESTAMP NOT NULL COMMENT 'Partition. UTC hour of the events. Never null.',
+    item_id STRING COMMENT 'The item; joins catalog.items.item_id. Never null.',
+    surface STRING COMMENT 'The place in the product. "unknown" where the log does not say; never null.',
+    impressions BIGINT NOT NULL COMMENT 'Times that the item was shown: impressions as include/spark/impressions.py counts them within an hour. 0 or more; never null.',
+    engaged BIGINT NOT NULL COMMENT 'Impressions that were engaged with, and engagements whose impression was in another hour; which event types count, include/events.py says. 0 or more; never null.',
+    observed BIGINT NOT NULL COMMENT 'Of engaged, those of hours for which there were expected rates: the numerator O of the evidence. At most engaged; never null.',
+    expected DECIMAL(28,10) NOT NULL COMMENT 'Sum of the expected rates of the impressions, by surface and position bucket, category-free (features.engagement_baseline.position_rate): the denominator E. 0 where no impression has one; never null.',
+    variance DECIMAL(28,10) NOT NULL COMMENT 'Sum of e(1 − e) over the expected rates e: the variance V of observed if the item were like any other. At most expected; never null.',
+    own_residuals DECIMAL(28,10) NOT NULL COMMENT 'Sum of (y − e)² over the impressions, y = 1 where engaged: each impression\'s product with itself, which tells nothing of the item. 0 or more; never null.',
+    own_expected DECIMAL(28,10) NOT NULL COMMENT 'Sum of e² over the impressions, the same of the expected. At most expected; never null.'
+)
+USING iceberg
+PARTITIONED BY (hour)
+COMMENT 'One row per item, surface and hour: impressions, engagements, and the engagements that the same slots would have got with the average item in them.'
