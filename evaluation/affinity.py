@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from evaluation.baselines import Known, Rates
 from evaluation.data import Impressions
 from evaluation.metrics import Floats, Interval, Resamples
 from evaluation.report import COLOURS, Page, axes
+from evaluation.spark import Lake, lake
 
 RESAMPLES, SEED = 1000, 20260501
 
@@ -75,13 +77,13 @@ def known(train: Impressions, test: Impressions) -> tuple[Known, Known]:
     return Known.of(train, rates.of(train)), Known.of(test, rates.of(test))
 
 
-def estimated(train: Impressions, test: Impressions) -> tuple[Floats, Floats, str]:
+def estimated(tables: Lake | None, train: Impressions, test: Impressions) -> tuple[Floats, Floats, str]:
     """Expected rates of the test's shares, Feedmill's probabilities, and how the NumPy version agrees with them."""
     rates = Rates(train)
     reference = credibility.fit(Known.of(train, rates.of(train)))
     expected = rates.of(test)
-    if product.available():
-        made = product.Affinities(train)
+    if tables is not None:
+        made = product.Affinities(tables, train)
         expected = made.expected(test)
         predicted = made.predict(Known.of(test, expected))
         difference = np.abs(predicted - reference.predict(Known.of(test, expected)))
@@ -132,13 +134,15 @@ def run() -> None:
         f"*{FEEDMILL}* is expected rate × affinity. Within-user AUC weighs each user's AUC by impressions; methods "
         "that rank all items of a user alike have 0.5.",
     )
-    kuairand(page)
-    movielens(page)
-    simulated(page)
+    with lake() if product.available() else nullcontext() as tables:
+        kuairand(page, tables)
+        movielens(page, tables)
+        if tables is not None:
+            simulated(page, tables)
     print(page.write())
 
 
-def kuairand(page: Page) -> None:
+def kuairand(page: Page, tables: Lake | None) -> None:
     """Train on the first days, predict the last."""
     print("affinity on KuaiRand …", flush=True)
     impressions = data.kuairand()
@@ -147,7 +151,7 @@ def kuairand(page: Page) -> None:
     train, test = known(impressions.where(day < last), impressions.where(day == last))
     validation = known(impressions.where(day < last - 1), impressions.where(day == last - 1))
     predicted, chosen = compared(train, test, validation)
-    _, own, agreement = estimated(impressions.where(day < last), impressions.where(day == last))
+    _, own, agreement = estimated(tables, impressions.where(day < last), impressions.where(day == last))
     predicted = {FEEDMILL: own, **predicted}
     split = Split(train, test, predicted)
 
@@ -175,7 +179,7 @@ def kuairand(page: Page) -> None:
     _reliability(page, "kuairand", split)
 
 
-def movielens(page: Page) -> None:
+def movielens(page: Page, tables: Lake | None) -> None:
     """A fifth of each user's ratings is the test; of the rest, some are kept."""
     impressions = data.movielens()
     generator = np.random.default_rng(SEED)
@@ -195,7 +199,7 @@ def movielens(page: Page) -> None:
             impressions.where((place >= 2 * held) & (place < 2 * held + most)), impressions.where(validation_rows)
         )
         predicted, chosen = compared(train, test, validation)
-        _, own, agreement = estimated(_twice(kept_rows), held_rows)
+        _, own, agreement = estimated(tables, _twice(kept_rows), held_rows)
         split = Split(train, test, {FEEDMILL: own, **predicted})
         scores[label] = split.scores()
         chosen_lines.append(f"{label} ratings: {'; '.join(chosen)}")
@@ -227,13 +231,11 @@ def movielens(page: Page) -> None:
     _reliability(page, "movielens", last)
 
 
-def simulated(page: Page) -> None:
+def simulated(page: Page, tables: Lake) -> None:
     """Estimated ratios of user × category beside the simulator's truth."""
-    if not product.available():
-        return
     print("affinity on the simulator …", flush=True)
     feed = simulations.FEED
-    made = product.SimulatedAffinities()
+    made = product.SimulatedAffinities(tables)
     categories = sorted(made.truth["category"].unique())
     users = sorted(made.affinity["user_id"].unique())
     grid = pd.MultiIndex.from_product([users, categories], names=["user_id", "category"])

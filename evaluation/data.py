@@ -129,6 +129,13 @@ def movielens() -> Impressions:
     return Impressions(rows, shares_of(rows, genres.rename(columns={"item_id": "item"})[["item", "category"]]))
 
 
+def place_by_time(impressions: Impressions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each impression its place among the user's, the latest first, and how many a fifth of the user's are."""
+    of_user = impressions.rows.groupby("user")["user"]
+    count = of_user.transform("size").to_numpy()
+    return of_user.cumcount(ascending=False).to_numpy(), count // 5
+
+
 def movielens_files() -> tuple[pd.DataFrame, pd.DataFrame]:
     """ML-100K's ratings and movies, as they stand in the wheel of recbole, which is read and never imported."""
     wheel = _wheel("recbole", RECBOLE)

@@ -13,7 +13,7 @@ from evaluation import simulated
 from evaluation.baselines import Known
 from evaluation.data import NO_CATEGORY, Impressions
 from evaluation.metrics import Floats
-from evaluation.spark import Lake, lake
+from evaluation.spark import Lake
 from feedmill.timeline import DAY
 from include.tables import TABLES
 
@@ -54,16 +54,16 @@ def build_affinities(tables: Lake, start: datetime, end: datetime) -> None:
 class Affinities:
     """features.user_category_affinity and features.engagement_baseline, as of the end of the training days."""
 
-    def __init__(self, train: Impressions, horizon: str = HORIZON) -> None:
+    def __init__(self, tables: Lake, train: Impressions, horizon: str = HORIZON) -> None:
         """Build them: days 0 to the last of ``train``; what is predicted is the day after."""
         end = START + timedelta(days=int(train.rows["day"].max()) + 1)
         self.horizon = horizon
-        with lake() as tables:
-            land(tables, train)
-            build_affinities(tables, START, end)
-            self.baseline = of_day(tables, "features.engagement_baseline", end)
-            self.variances = of_day(tables, "features.affinity_variances", end - DAY.length)
-            self.affinity = of_day(tables, "features.user_category_affinity", end - DAY.length)
+        tables.empty()
+        land(tables, train)
+        build_affinities(tables, START, end)
+        self.baseline = of_day(tables, "features.engagement_baseline", end)
+        self.variances = of_day(tables, "features.affinity_variances", end - DAY.length)
+        self.affinity = of_day(tables, "features.user_category_affinity", end - DAY.length)
 
     def expected(self, impressions: Impressions) -> Floats:
         """The baseline's rate of each row of ``impressions.shares``, of the nearest cell that it has.
@@ -106,20 +106,20 @@ class Affinities:
 class SimulatedAffinities:
     """The affinities of the simulated feed at its end, the sums behind them, and the truth."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: Lake) -> None:
         """Build them."""
         from feedmill.simulate import truth
 
         feed, folder = simulated.FEED, simulated.folder()
         last = feed.end - DAY.length
-        with lake() as tables:
-            tables.land(folder, feed.start, feed.end)
-            build_affinities(tables, feed.start, feed.end)
-            self.affinity = of_day(tables, "features.user_category_affinity", last)
-            self.variances = of_day(tables, "features.affinity_variances", last)
-            sums = tables.rows(TABLES["rollups.user_category_daily"]).groupBy("user_id", "category")
-            names = ("impressions", "engaged", "observed", "expected")
-            self.evidence = sums.agg(dict.fromkeys(names, "sum")).toPandas()
+        tables.empty()
+        tables.land(folder, feed.start, feed.end)
+        build_affinities(tables, feed.start, feed.end)
+        self.affinity = of_day(tables, "features.user_category_affinity", last)
+        self.variances = of_day(tables, "features.affinity_variances", last)
+        sums = tables.rows(TABLES["rollups.user_category_daily"]).groupBy("user_id", "category")
+        names = ("impressions", "engaged", "observed", "expected")
+        self.evidence = sums.agg(dict.fromkeys(names, "sum")).toPandas()
         self.evidence = self.evidence.rename(columns={f"sum({name})": name for name in names})
         self.truth = truth.affinity(folder, last).to_pandas()
 

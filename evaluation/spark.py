@@ -110,12 +110,16 @@ class Lake:
 
     def __init__(self, spark: SparkSession) -> None:
         self.spark = spark
+        self.empty()
+
+    def empty(self) -> None:
+        """Every table of the map, without rows."""
         for schema in sorted({table.schema for table in TABLES}):
-            spark.sql(f"CREATE DATABASE IF NOT EXISTS {schema}")
+            self.spark.sql(f"CREATE DATABASE IF NOT EXISTS {schema}")
         for table in TABLES:
             ddl = (PROJECT / table.ddl_path).read_text()
-            spark.sql(f"DROP TABLE IF EXISTS {table.name}")
-            spark.sql(re.sub(r"USING iceberg", "USING parquet", ddl))
+            self.spark.sql(f"DROP TABLE IF EXISTS {table.name}")
+            self.spark.sql(re.sub(r"USING iceberg", "USING parquet", ddl))
 
     def rows(self, table: Table) -> DataFrame:
         """All rows of a table."""
@@ -126,9 +130,9 @@ class Lake:
         from pyspark.sql import functions as F
 
         kinds = {field.name: field.dataType for field in self.rows(table).schema}
-        missing = set(kinds) - set(frame.columns)
-        nulls = {name: F.lit(None).cast(kinds[name]) for name in missing}
-        frame.withColumns(nulls).select(*kinds).write.insertInto(table.name, overwrite=True)
+        present = set(frame.columns)
+        columns = [F.col(n) if n in present else F.lit(None).cast(kind).alias(n) for n, kind in kinds.items()]
+        frame.select(*columns).write.insertInto(table.name, overwrite=True)
 
     def land(self, folder: Path, start: datetime, end: datetime) -> None:
         """events.clean and catalog.items of the landing zone's files in ``folder``, read by the product's sources."""
