@@ -8,7 +8,7 @@ import sys
 
 from evaluation.data import DataMissingError
 
-EVALUATIONS = ("affinity",)
+EVALUATIONS = ("affinity", "recommender")
 """Modules with a function ``run``, in the order of the pages."""
 
 
