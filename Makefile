@@ -12,7 +12,7 @@ STACK := $(BIN)/python -m feedmill.local
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup up down status demo test test-all test-faults test-runners evaluate lint format types lock docs clean python
+.PHONY: help setup up down status demo test test-all test-faults test-runners evaluate bench lint format types lock docs clean python
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test-runners: .venv/.installed ## builds, DAGs, checks and transforms on Spark o
 
 evaluate: .venv-evaluate/.installed ## compare the estimators with others on real data; ONLY=affinity runs one page
 	PYTHONPATH=.:plugins .venv-evaluate/bin/python -m evaluation $(ONLY)
+
+bench: .venv/.installed ## what it costs, most of an hour; docs/benchmarks.md (ONLY=parse measures one question)
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 lint: .venv/.installed ## ruff: rules and format
 	$(BIN)/ruff check .

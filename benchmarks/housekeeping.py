@@ -1,110 +1,67 @@
-"""What a year of hourly publishes costs, before housekeeping and after it: ``python benchmarks/housekeeping.py``.
+"""What a year of hourly publishes costs: publish, planning and reads, before housekeeping and after it.
 
-A stack of its own, with PostgreSQL and Spark, in a folder that is deleted at the end. The table's history is written
-with PyIceberg only: one commit a partition, as a publish makes, and its row in the ledger. Then a publish, a look at
-the ledger (facts and status) and reads are timed, housekeeping runs, and they are timed again. Compare the ratios; the
-seconds are the machine's.
-
-A commit copies all metadata several times in PyIceberg 0.12, so that its cost grows with the snapshots there are, and
-that of a history with their square: 8,760 commits would take hours. So the year's partitions are written in fewer
-commits than a year has, and the numbers before housekeeping are the lower bound of a year's.
-
-    --partitions 8760   a year of hours
-    --commits 300       by how many commits they are written
+The table's history is written with PyIceberg and into the ledger as publishes write them, but by fewer commits than the
+year has hours: a commit copies all metadata several times in PyIceberg 0.12, so that the cost of a history grows with
+the square of its commits, and 8,760 of them would take hours. What is measured before housekeeping is therefore the
+lower bound of a year without it. "Planning" is the list of files of an hour, as a publish and a read make it. After
+housekeeping the same is timed again in the same process: before and after cannot be interleaved, so compare the ratios.
+Retention and orphans take no part: nothing is old enough.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import signal
-import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PROJECT), str(PROJECT / "plugins"), str(PROJECT / "tests" / "lake")]
+from benchmarks import measure
+from benchmarks.ground import PROJECT, Deployment, ground
+from benchmarks.measure import Result, Row
+
+sys.path.append(str(PROJECT / "tests" / "lake"))
 
 END = datetime(2026, 5, 1, tzinfo=UTC)
-REPEATS = 7
+PARTITIONS, COMMITS = 8_760, 300
 
 
-def main() -> None:
-    """Build the history, time, keep house, time again, and print the table."""
-    from feedmill.deployment import Deployment
-    from feedmill.lake.catalog import Lake
-    from feedmill.ledger.store import Ledger, migrate
-    from feedmill.local.home import Home, free_ports
-    from feedmill.local.postgres import Postgres
-    from feedmill.local.settings import load
-    from feedmill.local.spark import SparkServer
-    from feedmill.spec import Map
+def main(small: bool) -> Result:
+    """Write the history, time, keep house, time again."""
+    from builds import Workshop
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--partitions", type=int, default=8760)
-    parser.add_argument("--commits", type=int, default=300)
-    given = parser.parse_args()
-    # A time-out's signal too must stop the servers.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory(prefix="feedmill-bench-") as folder:
-        home = Home(Path(folder) / "home").prepare(ports=free_ports())
-        for conn_id, connection in load(home.settings_file, home.env()).connections.items():
-            fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
-            settings = {name: getattr(connection, name) for name in fields}
-            os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(settings)
-        postgres, spark = Postgres(home, durable=False), SparkServer(home)
-        postgres.start()
-        try:
-            migrate(postgres.url("ledger"))
-            spark.start()
-            from builds import Workshop
-
-            properties = load(home.settings_file, home.env()).connections["iceberg_default"].catalog_properties
-            lake = Lake(properties, f"file://{folder}/landing", f"file://{folder}/pages", PROJECT)
-            shop = Workshop(lake, Ledger(postgres.url("ledger")), Path(folder) / "project")
-            deployment = Deployment(shop.lake.project, Map([shop.table]), {}, shop.ledger, shop.lake)
-            measure(shop, deployment, given.partitions, given.commits)
-        finally:
-            spark.stop()
-            postgres.stop()
-            postgres.delete()
-
-
-def measure(shop, deployment, partitions: int, commits: int) -> None:  # type: ignore[no-untyped-def]
-    """Print the table."""
     from feedmill.housekeeping import house
+    from feedmill.spec import Map
     from feedmill.timeline import HOUR, Range
 
-    start = END - partitions * HOUR.length
-    clock = time.monotonic()
-    history(shop, start, partitions, commits)
-    print(f"{partitions} partitions by {commits} commits: {time.monotonic() - clock:.0f} s", flush=True)  # noqa: T201
-    before = times(shop, start, 1)
-    shape = describe(shop)
-    clock = time.monotonic()
-    # As if all of it were a week old and nothing past its retention.
-    now = datetime.now(UTC) + timedelta(days=7)
-    house.upkeep.remove_orphans = lambda *_: "orphans are not looked for: every file is young"  # type: ignore
-    house.retention.expire = lambda *_: "retention is not part of this measurement"  # type: ignore
-    for sentence in house.keep_house(shop.table, deployment, now):
-        print(f"  {sentence}", flush=True)  # noqa: T201
-    print(f"housekeeping: {time.monotonic() - clock:.1f} s", flush=True)  # noqa: T201
-    after = times(shop, start, 100)
-    print(f"\n{shape}\n{describe(shop)}\n")  # noqa: T201
-    print("| | before, s | after, s | ratio |\n|---|---|---|---|")  # noqa: T201
-    for name, old in before.items():
-        new = after[name]
-        print(f"| {name} | {old:.3f} | {new:.3f} | {new / old:.2f} |")  # noqa: T201
-    assert len(shop.main()) == partitions + 1
-    assert Range.one(END, HOUR).start in shop.main()
+    partitions, commits, runs = (48, 8, 2) if small else (PARTITIONS, COMMITS, measure.RUNS)
+    with ground() as found:
+        shop = Workshop(found.lake, found.ledger, Path(found.lake.landing.removeprefix("file://")) / "project")
+        deployment = Deployment(shop.lake.project, Map([shop.table]), {}, shop.ledger, shop.lake)
+        start = END - partitions * HOUR.length
+        clock = time.monotonic()
+        history(shop, start, partitions, commits)
+        measure.say(f"  {partitions} partitions by {commits} commits: {time.monotonic() - clock:.0f} s")
+        samples = {f"before: {name}": taken for name, taken in times(shop, start, 1, runs).items()}
+        shape = {"before": describe(shop)}
+        # As if all of it were a week old and nothing past its retention.
+        now = datetime.now(UTC) + timedelta(days=7)
+        house.upkeep.remove_orphans = lambda *_: "orphans are not looked for: every file is young"  # type: ignore
+        house.retention.expire = lambda *_: "retention is not part of this measurement"  # type: ignore
+        clock = time.monotonic()
+        for sentence in house.keep_house(shop.table, deployment, now):
+            measure.say(f"  {sentence}")
+        samples["housekeeping"] = [time.monotonic() - clock]
+        samples |= {f"after: {name}": taken for name, taken in times(shop, start, 100, runs).items()}
+        shape["after"] = describe(shop)
+        assert len(shop.main()) == partitions + 1
+        assert Range.one(END, HOUR).start in shop.main()
+    return Result("housekeeping", samples, {"partitions": partitions, "commits": commits, **shape}, small)
 
 
-def history(shop, start: datetime, partitions: int, commits: int) -> None:  # type: ignore[no-untyped-def]
+def history(shop: Any, start: datetime, partitions: int, commits: int) -> None:
     """Commits on main, each of some partitions of one file, and the ledger's rows of them."""
     import pyarrow as pa
     from builds import SCHEMA
@@ -164,8 +121,8 @@ def history(shop, start: datetime, partitions: int, commits: int) -> None:  # ty
                 session.add(Publish(partition=hour, changed=True, snapshot_id=head.snapshot_id, **same))
 
 
-def times(shop, start: datetime, version: int) -> dict[str, float]:  # type: ignore[no-untyped-def]
-    """Medians of seconds."""
+def times(shop: Any, start: datetime, version: int, runs: int) -> dict[str, list[float]]:
+    """Seconds, so many times each."""
     from builds import each
 
     from feedmill.ledger import facts
@@ -195,18 +152,24 @@ def times(shop, start: datetime, version: int) -> dict[str, float]:  # type: ign
 
     last = Range.one(END, HOUR)
     old = Range.one(start + hours(24), HOUR)
-    week = Range(END - hours(168), END, HOUR)
+    week = Range(END - hours(min(168, (END - start) // HOUR.length)), END, HOUR)
+
+    def plan() -> object:
+        iceberg = shop.lake.load(shop.table)
+        return shop.lake.files(shop.table, iceberg, iceberg.metadata.snapshot_by_name("main").snapshot_id, [old.start])
+
     return {
-        "publish of a new hour": statistics.median(publish(last, n) for n in range(REPEATS)),
-        "publish of an old hour": statistics.median(publish(old, n) for n in range(REPEATS)),
-        "loading the table": statistics.median(timed(lambda: shop.lake.load(shop.table)) for _ in range(REPEATS)),
-        "facts and status": statistics.median(timed(look) for _ in range(REPEATS)),
-        "reading an hour": statistics.median(timed(lambda: read(old)) for _ in range(REPEATS)),
-        "reading a week": statistics.median(timed(lambda: read(week)) for _ in range(REPEATS)),
+        "publish of a new hour": [publish(last, n) for n in range(runs)],
+        "publish of an old hour": [publish(old, n) for n in range(runs)],
+        "loading the table": [timed(lambda: shop.lake.load(shop.table)) for _ in range(runs)],
+        "planning an hour": [timed(plan) for _ in range(runs)],
+        "the ledger's facts and every partition's status": [timed(look) for _ in range(runs)],
+        "reading an hour": [timed(lambda: read(old)) for _ in range(runs)],
+        "reading a week": [timed(lambda: read(week)) for _ in range(runs)],
     }
 
 
-def describe(shop) -> str:  # type: ignore[no-untyped-def]
+def describe(shop: Any) -> str:
     """The table's metadata in one line."""
     iceberg = shop.lake.load(shop.table)
     head = iceberg.metadata.snapshot_by_name("main")
@@ -215,5 +178,22 @@ def describe(shop) -> str:  # type: ignore[no-untyped-def]
     return f"{len(iceberg.metadata.snapshots)} snapshots, {len(manifests)} manifests, {size / 1e6:.2f} MB of metadata"
 
 
+def rows(result: Result) -> list[Row]:
+    """No goal but that nothing grows with the year."""
+    facts = result.facts
+    found = [
+        Row(f"{facts['partitions']:,} hours by {facts['commits']:,} commits, before", facts["before"]),
+        Row("after housekeeping", facts["after"]),
+        Row("housekeeping itself, once", f"{result.samples['housekeeping'][0]:.1f} s"),
+    ]
+    for name in [key.removeprefix("before: ") for key in result.samples if key.startswith("before: ")]:
+        old, new = result.samples[f"before: {name}"], result.samples[f"after: {name}"]
+        value = f"{measure.shown(old, 'ms', 1000)} → {measure.shown(new, 'ms', 1000)}"
+        headline = name in ("publish of a new hour", "reading an hour")
+        label = f"a year of hours, before → after housekeeping: {name}" if headline else name
+        found.append(Row(label, value, headline=headline))
+    return found
+
+
 if __name__ == "__main__":
-    main()
+    measure.command("housekeeping", main, rows)

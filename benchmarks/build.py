@@ -1,0 +1,139 @@
+"""A build of 10 million events through the runner, against the same PySpark written by hand.
+
+Both make `rollups.item_engagement_hourly` of one day from `events.clean` (24 hours, one Parquet file each), in Spark
+Connect sessions of the same server, and overwrite the day in an Iceberg table of the same DDL. The job by hand opens a
+session, reads, aggregates, and writes to `main`. The runner does that on a branch of its own, and also: brings the
+table to its DDL, claims the range and takes its begin, pins snapshots, makes the branch, filters the rows to the range,
+reads them back for the digest of each partition, and records them in the ledger. Neither is checked or published.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from benchmarks import data, measure
+from benchmarks.ground import Deployment, ground
+from benchmarks.measure import Result, Row
+from feedmill import connections
+from feedmill.connections import CATALOG
+from feedmill.spec import Table
+from feedmill.timeline import Range
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.session import SparkSession
+
+END = datetime(2026, 5, 2, tzinfo=UTC)
+EVENTS, HOURS = 10_000_000, 24
+BY_HAND = "rollups.by_hand"
+
+
+def main(small: bool) -> Result:
+    """Both ways, interleaved."""
+    from include.tables import clean, item_engagement_hourly
+
+    events = 48_000 if small else EVENTS
+    span = data.hours_before(END, HOURS)
+    with ground() as deployment:
+        data.fill(deployment, clean, span, events // HOURS)
+        twin(deployment, item_engagement_hourly)
+        rows: set[int] = set()
+        arms = {
+            "by hand": lambda: by_hand(span),
+            "runner": lambda: rows.add(through_runner(deployment, item_engagement_hourly, span)),
+        }
+        samples = measure.interleaved(arms, 2 if small else measure.RUNS, warm=1)
+        same(deployment, item_engagement_hourly, rows)
+    return Result("build", samples, {"events": events, "hours": HOURS, "rows": rows.pop()}, small)
+
+
+def through_runner(deployment: Deployment, table: Table, span: Range) -> int:
+    """The rows that a build wrote."""
+    from feedmill.runner.build import build
+
+    return build(table, span, deployment, f"bench/{uuid.uuid4()}").rows
+
+
+def by_hand(span: Range) -> None:
+    """What somebody without Feedmill would write."""
+    from pyspark.sql.connect.session import SparkSession
+
+    spark: SparkSession = SparkSession.builder.remote(connections.spark_url()).create()
+    try:
+        _roll_up(spark, span)
+    finally:
+        spark.stop()
+
+
+def _roll_up(spark: SparkSession, span: Range) -> None:
+    from pyspark.sql import Column
+    from pyspark.sql import functions as F
+
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    day = (F.col("hour") >= F.lit(span.start)) & (F.col("hour") < F.lit(span.end))
+
+    def count(event_type: str) -> Column:
+        return F.count_if(F.array_contains("event_types", event_type))
+
+    rolled_up = (
+        spark.table(f"{CATALOG}.events.clean")
+        .where(day)
+        .groupBy("hour", "item_id", "surface", "model_id", "variant", "device_class", "country")
+        .agg(
+            count("impression").alias("impressions"),
+            count("click").alias("clicks"),
+            count("like").alias("likes"),
+            count("share").alias("shares"),
+            count("comment").alias("comments"),
+            count("follow").alias("follows"),
+            count("save").alias("saves"),
+            count("hide").alias("hides"),
+            count("opt_out").alias("opt_outs"),
+            count("play").alias("plays"),
+            F.sum(F.coalesce("duration_ms", F.lit(0))).alias("duration_ms"),
+            F.sum(F.coalesce("revenue_micros", F.lit(0))).alias("revenue_micros"),
+            F.when(F.count("user_id") > 0, F.hll_sketch_agg("user_id", 12)).alias("users_sketch"),
+        )
+    )
+    rolled_up.writeTo(f"{CATALOG}.{BY_HAND}").overwrite(day)
+
+
+def twin(deployment: Deployment, table: Table) -> None:
+    """An empty table of the same schema, partitioning and properties."""
+    model = deployment.lake.ensure(table)
+    deployment.lake.catalog.create_table(
+        BY_HAND, model.schema(), partition_spec=model.spec(), properties=dict(model.properties)
+    )
+
+
+def same(deployment: Deployment, table: Table, rows: set[int]) -> None:
+    """Both wrote the same number of rows, every time.
+
+    Raises:
+        AssertionError: they did not, and the comparison means nothing.
+    """
+    written = deployment.lake.catalog.load_table(BY_HAND).scan().count()
+    assert rows == {written}, f"{table.name}: the runner wrote {rows} rows, the job by hand {written}"
+
+
+def rows(result: Result) -> list[Row]:
+    """Ten per cent is the goal."""
+    hand, runner = result.samples["by hand"], result.samples["runner"]
+    ratio = measure.ratios(runner, hand)
+    size = f"{result.facts['events']:,} events to {result.facts['rows']:,} rows"
+    return [
+        Row(f"by hand, {size}", measure.shown(hand)),
+        Row("through the runner", measure.shown(runner)),
+        Row(
+            f"a build of {result.facts['events']:,} events, runner ÷ PySpark by hand",
+            measure.shown(ratio, ""),
+            "at most 1.10",
+            measure.median(ratio) <= 1.10,
+            headline=True,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    measure.command("build", main, rows)

@@ -1,0 +1,152 @@
+"""Samples, their medians and intervals, and the JSON files that hold them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+RUNS = 7
+"""Samples of each arm at least: the fewest of which the median has an interval at 95 %."""
+CONFIDENCE = 0.95
+
+
+@dataclass
+class Result:
+    """What one question's run measured."""
+
+    name: str
+    samples: dict[str, list[float]]
+    """By measurement, in the order taken; seconds, unless ``rows`` of the question says otherwise. Samples of one
+    index were taken next to each other."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Sizes: rows, partitions, files."""
+    small: bool = False
+    measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    machine: dict[str, str] = field(default_factory=lambda: machine())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: what was measured, its value with its interval, the goal, and whether it is met."""
+
+    what: str
+    value: str
+    goal: str = ""
+    met: bool | None = None
+    headline: bool = False
+    """Whether it stands in the README too."""
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on; no names."""
+    import psutil
+
+    found = {
+        "cores": str(os.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GB",
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+    }
+    packages = ("apache-airflow", "pyspark", "pyiceberg", "great-expectations", "duckdb", "polars")
+    for package in packages:
+        with suppress(ImportError):
+            found[package] = version(package)
+    return found
+
+
+def interleaved(arms: Mapping[str, Callable[[], Any]], runs: int, warm: int = 0) -> dict[str, list[float]]:
+    """Seconds of each arm, A B A B …, so that whatever else the machine does meets all of them alike.
+
+    ``warm`` rounds come first and are not counted. An arm that returns a float has timed itself.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in arms}
+    for number in range(-warm, runs):
+        for name, work in arms.items():
+            clock = time.perf_counter()
+            own = work()
+            seconds = own if isinstance(own, float) else time.perf_counter() - clock
+            say(f"  {number + 1}/{runs} {name}: {seconds:.3f} s")
+            if number >= 0:
+                samples[name].append(seconds)
+    return samples
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """The ratios of samples that were taken next to each other."""
+    return [a / b for a, b in zip(above, below, strict=True)]
+
+
+def interval(samples: Sequence[float]) -> tuple[float, float] | None:
+    """The distribution-free interval of the median, from order statistics; None of fewer than six samples."""
+    from scipy.stats import quantile_test
+
+    found = quantile_test(samples, q=0, p=0.5).confidence_interval(CONFIDENCE)
+    return None if found.low != found.low else (float(found.low), float(found.high))
+
+
+def shown(samples: Sequence[float], unit: str = "s", scale: float = 1.0) -> str:
+    """The median with its interval: ``3.1 s [2.9, 3.4]``."""
+    values = [sample * scale for sample in samples]
+    digits = _digits(median(values))
+    found = interval(values)
+    text = f"{median(values):,.{digits}f}" + (f" {unit}" if unit else "")
+    return text if found is None else f"{text} [{found[0]:,.{digits}f}, {found[1]:,.{digits}f}]"
+
+
+def _digits(value: float) -> int:
+    """Three significant digits are what such samples can bear."""
+    return 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+
+
+def folder() -> Path:
+    """Where the JSON files are."""
+    return Path(os.environ.get("FEEDMILL_BENCHMARKS") or PROJECT / ".feedmill" / "benchmarks")
+
+
+def save(result: Result) -> Path:
+    """Write the result's file; small ones beside the others, which they never replace."""
+    folder().mkdir(parents=True, exist_ok=True)
+    path = folder() / f"{'small-' if result.small else ''}{result.name}.json"
+    path.write_text(json.dumps(asdict(result), indent=1) + "\n")
+    return path
+
+
+def load(name: str, small: bool = False) -> Result | None:
+    """The newest result of a question, or None where it was never measured."""
+    path = folder() / f"{'small-' if small else ''}{name}.json"
+    return Result(**json.loads(path.read_text())) if path.exists() else None
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def command(name: str, measure: Callable[[bool], Result], rows: Callable[[Result], list[Row]]) -> None:
+    """``python -m benchmarks.<name> [--small]``: measure, save, and print what it means."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, seconds: shows that it runs")
+    given = parser.parse_args()
+    # A time-out's signal too must stop the servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    clock = time.monotonic()
+    result = measure(given.small)
+    path = save(result)
+    for row in rows(result):
+        say(f"{row.what}: {row.value}" + (f"  (goal: {row.goal})" if row.goal else ""))
+    say(f"{path.name}: {time.monotonic() - clock:.0f} s")
