@@ -5,15 +5,22 @@ Connect sessions of the same server, and overwrite the day in an Iceberg table o
 session, reads, aggregates, and writes to `main`. The runner does that on a branch of its own, and also: brings the
 table to its DDL, claims the range and takes its begin, pins snapshots, makes the branch, filters the rows to the range,
 reads them back for the digest of each partition, and records them in the ledger. Neither is checked or published.
+
+DuckDB and Polars make the same roll-up in turn with them, as the yardstick of what the machine can do: from the same
+Parquet files, by the same columns. DuckDB (`approx_count_distinct`) and Polars (`approx_n_unique`) write one Parquet
+file, compressed with zstd, with the estimate of distinct users itself, where Spark writes a sketch that can be merged.
+Spark's server is warm; DuckDB's and Polars' engines run in the benchmark's process, with the threads that they choose.
 """
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import data, measure
+from benchmarks import data, measure, yardstick
 from benchmarks.ground import Deployment, ground
 from benchmarks.measure import Result, Row
 from feedmill import connections
@@ -35,16 +42,20 @@ def main(small: bool) -> Result:
 
     events = 48_000 if small else EVENTS
     span = data.hours_before(END, HOURS)
-    with ground() as deployment:
+    with ground() as deployment, tempfile.TemporaryDirectory(prefix="feedmill-bench-") as name:
         data.fill(deployment, clean, span, events // HOURS)
         twin(deployment, item_engagement_hourly)
+        files = data.files(deployment, clean)
         rows: set[int] = set()
         arms = {
             "by hand": lambda: by_hand(span),
             "runner": lambda: rows.add(through_runner(deployment, item_engagement_hourly, span)),
+            "DuckDB": lambda: rows.add(yardstick.in_duckdb(files, Path(name) / "duckdb.parquet")),
+            "Polars": lambda: rows.add(yardstick.in_polars(files, Path(name) / "polars.parquet")),
         }
         samples = measure.interleaved(arms, 2 if small else measure.RUNS, warm=1)
-        same(deployment, item_engagement_hourly, rows)
+        rows.add(deployment.lake.catalog.load_table(BY_HAND).scan().count())
+    assert len(rows) == 1, f"they wrote different numbers of rows, and the comparison means nothing: {rows}"
     return Result("build", samples, {"events": events, "hours": HOURS, "rows": rows.pop()}, small)
 
 
@@ -107,16 +118,6 @@ def twin(deployment: Deployment, table: Table) -> None:
     )
 
 
-def same(deployment: Deployment, table: Table, rows: set[int]) -> None:
-    """Both wrote the same number of rows, every time.
-
-    Raises:
-        AssertionError: they did not, and the comparison means nothing.
-    """
-    written = deployment.lake.catalog.load_table(BY_HAND).scan().count()
-    assert rows == {written}, f"{table.name}: the runner wrote {rows} rows, the job by hand {written}"
-
-
 def rows(result: Result) -> list[Row]:
     """Ten per cent is the goal."""
     hand, runner = result.samples["by hand"], result.samples["runner"]
@@ -132,6 +133,16 @@ def rows(result: Result) -> list[Row]:
             measure.median(ratio) <= 1.10,
             headline=True,
         ),
+        *[row for engine in ("DuckDB", "Polars") for row in _yardstick(engine, result)],
+    ]
+
+
+def _yardstick(engine: str, result: Result) -> list[Row]:
+    taken = result.samples[engine]
+    ratio = measure.shown(measure.ratios(result.samples["by hand"], taken), "")
+    return [
+        Row(engine, measure.shown(taken)),
+        Row(f"the same roll-up, PySpark by hand ÷ {engine}", ratio, headline=True),
     ]
 
 

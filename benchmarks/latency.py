@@ -63,7 +63,7 @@ def main(small: bool) -> Result:
                 time.sleep(1)
             peaks: dict[str, float] = {}
             with watched(home, peaks):
-                for number in range(-1, runs):
+                for number in measure.rounds(runs, warm=1):
                     hour = HOUR.floor(datetime.now(UTC)) - timedelta(hours=2 + runs - number)
                     landed_at = land(home, hour)
                     for table in tables:

@@ -9,7 +9,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +37,8 @@ class Result:
     small: bool = False
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     machine: dict[str, str] = field(default_factory=lambda: machine())
+    stolen: float = 0.0
+    """The share of the processors' time that the hypervisor gave to others meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,25 @@ def machine() -> dict[str, str]:
     return found
 
 
+_deadline = float("inf")
+
+
+def rounds(runs: int, warm: int = 0) -> Iterator[int]:
+    """Numbers of rounds: negative for the ``warm`` ones, which do not count. Ends early where --minutes are over."""
+    for number in range(-warm, runs):
+        if number > 0 and time.monotonic() > _deadline:
+            say(f"  stopped before round {number + 1} of {runs}; --more adds to what was measured")
+            return
+        yield number
+
+
 def interleaved(arms: Mapping[str, Callable[[], Any]], runs: int, warm: int = 0) -> dict[str, list[float]]:
     """Seconds of each arm, A B A B …, so that whatever else the machine does meets all of them alike.
 
-    ``warm`` rounds come first and are not counted. An arm that returns a float has timed itself.
+    An arm that returns a float has timed itself.
     """
     samples: dict[str, list[float]] = {name: [] for name in arms}
-    for number in range(-warm, runs):
+    for number in rounds(runs, warm):
         for name, work in arms.items():
             clock = time.perf_counter()
             own = work()
@@ -138,15 +152,42 @@ def say(line: str) -> None:
 
 
 def command(name: str, measure: Callable[[bool], Result], rows: Callable[[Result], list[Row]]) -> None:
-    """``python -m benchmarks.<name> [--small]``: measure, save, and print what it means."""
+    """``python -m benchmarks.<name>``: measure, save, and print what it means."""
+    global _deadline
+    import psutil
+
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
     parser.add_argument("--small", action="store_true", help="tiny sizes, seconds: shows that it runs")
+    parser.add_argument("--minutes", type=float, help="begin no further round after so many")
+    parser.add_argument("--more", action="store_true", help="add the samples to those of the same sizes and machine")
     given = parser.parse_args()
     # A time-out's signal too must stop the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    clock = time.monotonic()
+    clock, before = time.monotonic(), psutil.cpu_times()
+    if given.minutes:
+        _deadline = clock + 60 * given.minutes
     result = measure(given.small)
+    after = psutil.cpu_times()
+    spent = {field: getattr(after, field) - getattr(before, field) for field in after._fields}
+    result.stolen = spent.get("steal", 0.0) / sum(spent.values())
+    earlier = load(name, given.small) if given.more else None
+    if earlier is not None:
+        result = merged(earlier, result)
     path = save(result)
     for row in rows(result):
         say(f"{row.what}: {row.value}" + (f"  (goal: {row.goal})" if row.goal else ""))
-    say(f"{path.name}: {time.monotonic() - clock:.0f} s")
+    say(f"{path.name}: {time.monotonic() - clock:.0f} s, {result.stolen:.0%} stolen")
+
+
+def merged(earlier: Result, later: Result) -> Result:
+    """The samples of both.
+
+    Raises:
+        ValueError: they are not of the same sizes and machine.
+    """
+    if (earlier.facts, earlier.machine) != (later.facts, later.machine):
+        raise ValueError(f"{later.name}: sizes or machine are not those of the earlier samples; measure without --more")
+    shares = [(sum(map(len, r.samples.values())), r.stolen) for r in (earlier, later)]
+    later.stolen = sum(count * share for count, share in shares) / sum(count for count, _ in shares)
+    later.samples = {name: earlier.samples.get(name, []) + taken for name, taken in later.samples.items()}
+    return later

@@ -84,7 +84,8 @@ def _when(result: Result) -> str:
     facts = ", ".join(
         f"{value}" if name in ("memory", "system") else f"{name} {value}" for name, value in result.machine.items()
     )
-    return f"Measured {result.measured_at[:10]}: {facts}."
+    stolen = f"The hypervisor gave {result.stolen:.0%} of the processors' time to others."
+    return f"Measured {result.measured_at[:10]}: {facts}. {stolen}"
 
 
 def _module(name: str) -> ModuleType:

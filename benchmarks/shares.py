@@ -58,7 +58,7 @@ sys.exit(os.wait()[1])
 
 
 def main(small: bool) -> Result:
-    """Small and large hours, interleaved; then the check task with and without its imports."""
+    """Small and large hours, and the check task with and without its imports, in turns."""
     from include.tables import clean, landed
 
     events = {**EVENTS, "large": 20_000} if small else EVENTS
@@ -67,18 +67,17 @@ def main(small: bool) -> Result:
     with ground() as deployment:
         for name, span in (("small", SMALL), ("large", LARGE)):
             data.fill(deployment, landed, span, events[name])
-        for number in range(-1, runs):
+        build_id = built(deployment, clean)
+        for number in measure.rounds(runs, warm=1):
             for name, span in (("small", SMALL), ("large", LARGE)):
                 seconds = flow.run(deployment, clean, span)
                 measure.say(f"  {number + 1}/{runs} {name}: {seconds}")
                 for verb in VERBS if number >= 0 else ():
                     samples.setdefault(f"{name}: {verb}", []).append(seconds[verb])
-        build_id = built(deployment, clean)
-        for number in range(runs):
             for name, program in (("cold", CHECK), ("forked", FORKED)):
                 found = check_task(program, clean, build_id)
                 measure.say(f"  {number + 1}/{runs} {name}: {found}")
-                for what, value in found.items():
+                for what, value in found.items() if number >= 0 else ():
                     samples.setdefault(f"{name}: {what}", []).append(value)
     return Result("shares", samples, {"events": events}, small)
 

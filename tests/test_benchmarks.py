@@ -45,7 +45,13 @@ def test_what_was_never_measured_is_said_to_be_so(folder: Path) -> None:
 
 
 def test_a_missed_goal_is_said_to_be_missed(folder: Path) -> None:
-    measure.save(Result("build", {"by hand": [1.0] * 7, "runner": [1.2] * 7}, {"events": 10, "rows": 5}))
+    measure.save(
+        Result(
+            "build",
+            {"by hand": [1.0] * 7, "runner": [1.2] * 7, "DuckDB": [1.0] * 7, "Polars": [1.0] * 7},
+            {"events": 10, "rows": 5},
+        )
+    )
     assert "| 1.20 [1.20, 1.20] | at most 1.10 | **no** |" in report.document()
     assert "1.20 [1.20, 1.20]" in report.readme(f"a {report.BEGIN}old{report.END} b")
 
@@ -61,6 +67,14 @@ def test_arms_take_turns_and_warm_rounds_do_not_count() -> None:
     samples = measure.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, runs=2, warm=1)
     assert order == ["a", "b"] * 3
     assert {name: len(taken) for name, taken in samples.items()} == {"a": 2, "b": 2}
+
+
+def test_samples_are_added_only_to_those_of_the_same_sizes() -> None:
+    first, second = (Result("build", {"by hand": [float(n)]}, {"events": 10}, stolen=n / 10) for n in (1, 3))
+    both = measure.merged(first, second)
+    assert (both.samples["by hand"], both.stolen) == ([1.0, 3.0], pytest.approx(0.2))
+    with pytest.raises(ValueError, match="sizes or machine"):
+        measure.merged(first, Result("build", {"by hand": [1.0]}, {"events": 11}))
 
 
 def test_the_readme_has_the_markers() -> None:
