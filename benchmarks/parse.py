@@ -98,7 +98,8 @@ def probe(plain: Path, project: Path, dags: str, dag_id: str | None, home: Path)
         "PYTHONPATH": os.pathsep.join([str(project), str(project / "plugins")]),
         **({"_AIRFLOW_PARSING_CONTEXT_DAG_ID": dag_id} if dag_id else {}),
     }
-    command = [sys.executable, "-c", PROBE, str(plain), str(project / dags)]
+    # -P: the folder that this was called in must not come before the project's.
+    command = [sys.executable, "-P", "-c", PROBE, str(plain), str(project / dags)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(f"the probe of {dags} failed: {done.stderr[-2000:]}")
