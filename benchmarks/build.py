@@ -40,10 +40,10 @@ def main(small: bool) -> Result:
     """Both ways, interleaved."""
     from include.tables import clean, item_engagement_hourly
 
-    events = 48_000 if small else EVENTS
-    span = data.hours_before(END, HOURS)
+    events, hours = (4_000, 2) if small else (EVENTS, HOURS)
+    span = data.hours_before(END, hours)
     with ground() as deployment, tempfile.TemporaryDirectory(prefix="feedmill-bench-") as name:
-        data.fill(deployment, clean, span, events // HOURS)
+        data.fill(deployment, clean, span, events // hours)
         twin(deployment, item_engagement_hourly)
         files = data.files(deployment, clean)
         rows: set[int] = set()
@@ -53,10 +53,10 @@ def main(small: bool) -> Result:
             "DuckDB": lambda: rows.add(yardstick.in_duckdb(files, Path(name) / "duckdb.parquet")),
             "Polars": lambda: rows.add(yardstick.in_polars(files, Path(name) / "polars.parquet")),
         }
-        samples = measure.interleaved(arms, 2 if small else measure.RUNS, warm=1)
+        samples = measure.interleaved(arms, small)
         rows.add(deployment.lake.catalog.load_table(BY_HAND).scan().count())
     assert len(rows) == 1, f"they wrote different numbers of rows, and the comparison means nothing: {rows}"
-    return Result("build", samples, {"events": events, "hours": HOURS, "rows": rows.pop()}, small)
+    return Result("build", samples, {"events": events, "hours": hours, "rows": rows.pop()}, small)
 
 
 def through_runner(deployment: Deployment, table: Table, span: Range) -> int:

@@ -36,7 +36,7 @@ def main(small: bool) -> Result:
     from feedmill.spec import Map
     from feedmill.timeline import HOUR, Range
 
-    partitions, commits, runs = (48, 8, 2) if small else (PARTITIONS, COMMITS, measure.RUNS)
+    partitions, commits, runs = (24, 6, 1) if small else (PARTITIONS, COMMITS, measure.RUNS)
     with ground() as found:
         shop = Workshop(found.lake, found.ledger, Path(found.lake.landing.removeprefix("file://")) / "project")
         deployment = Deployment(shop.lake.project, Map([shop.table]), {}, shop.ledger, shop.lake)

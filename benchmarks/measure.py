@@ -73,27 +73,29 @@ def machine() -> dict[str, str]:
 _deadline = float("inf")
 
 
-def rounds(runs: int, warm: int = 0) -> Iterator[int]:
-    """Numbers of rounds: negative for the ``warm`` ones, which do not count. Ends early where --minutes are over."""
-    for number in range(-warm, runs):
+def rounds(small: bool, warm: int = 1) -> Iterator[int]:
+    """Numbers of rounds: negative for the ``warm`` ones, which do not count; a small run has one. Ends early where
+    --minutes are over.
+    """
+    for number in range(1) if small else range(-warm, RUNS):
         if number > 0 and time.monotonic() > _deadline:
-            say(f"  stopped before round {number + 1} of {runs}; --more adds to what was measured")
+            say(f"  stopped before round {number + 1} of {RUNS}; --more adds to what was measured")
             return
         yield number
 
 
-def interleaved(arms: Mapping[str, Callable[[], Any]], runs: int, warm: int = 0) -> dict[str, list[float]]:
+def interleaved(arms: Mapping[str, Callable[[], Any]], small: bool) -> dict[str, list[float]]:
     """Seconds of each arm, A B A B …, so that whatever else the machine does meets all of them alike.
 
     An arm that returns a float has timed itself.
     """
     samples: dict[str, list[float]] = {name: [] for name in arms}
-    for number in rounds(runs, warm):
+    for number in rounds(small):
         for name, work in arms.items():
             clock = time.perf_counter()
             own = work()
             seconds = own if isinstance(own, float) else time.perf_counter() - clock
-            say(f"  {number + 1}/{runs} {name}: {seconds:.3f} s")
+            say(f"  {number + 1} {name}: {seconds:.3f} s")
             if number >= 0:
                 samples[name].append(seconds)
     return samples

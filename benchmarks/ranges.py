@@ -24,7 +24,7 @@ def main(small: bool) -> Result:
     """Both ways, interleaved; each sample's hours are others than the last one's."""
     from include.tables import clean, item_engagement_hourly
 
-    hours, sampled = (24, 2) if small else (HOURS, SAMPLED)
+    hours, sampled = (4, 1) if small else (HOURS, SAMPLED)
     span = data.hours_before(END, hours)
     moments = list(span.partitions())
     turn = iter(range(1000))
@@ -39,7 +39,7 @@ def main(small: bool) -> Result:
             return seconds
 
         arms = {"range": lambda: sum(flow.run(deployment, item_engagement_hourly, span).values()), "hours": one_by_one}
-        samples = measure.interleaved(arms, 2 if small else measure.RUNS, warm=1)
+        samples = measure.interleaved(arms, small)
         rows = deployment.lake.load(item_engagement_hourly).scan().count()
     facts = {"hours": hours, "sampled": sampled, "events": EVENTS * hours, "rows": rows}
     return Result("ranges", samples, facts, small)

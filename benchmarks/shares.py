@@ -61,22 +61,21 @@ def main(small: bool) -> Result:
     """Small and large hours, and the check task with and without its imports, in turns."""
     from include.tables import clean, landed
 
-    events = {**EVENTS, "large": 20_000} if small else EVENTS
-    runs = 2 if small else measure.RUNS
+    events = {**EVENTS, "large": 2_000} if small else EVENTS
     samples: dict[str, list[float]] = {}
     with ground() as deployment:
         for name, span in (("small", SMALL), ("large", LARGE)):
             data.fill(deployment, landed, span, events[name])
         build_id = built(deployment, clean)
-        for number in measure.rounds(runs, warm=1):
+        for number in measure.rounds(small):
             for name, span in (("small", SMALL), ("large", LARGE)):
                 seconds = flow.run(deployment, clean, span)
-                measure.say(f"  {number + 1}/{runs} {name}: {seconds}")
+                measure.say(f"  {number + 1} {name}: {seconds}")
                 for verb in VERBS if number >= 0 else ():
                     samples.setdefault(f"{name}: {verb}", []).append(seconds[verb])
             for name, program in (("cold", CHECK), ("forked", FORKED)):
                 found = check_task(program, clean, build_id)
-                measure.say(f"  {number + 1}/{runs} {name}: {found}")
+                measure.say(f"  {number + 1} {name}: {found}")
                 for what, value in found.items() if number >= 0 else ():
                     samples.setdefault(f"{name}: {what}", []).append(value)
     return Result("shares", samples, {"events": events}, small)

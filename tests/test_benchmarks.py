@@ -62,11 +62,12 @@ def test_the_interval_of_the_median_is_made_of_order_statistics() -> None:
     assert measure.interval([1, 2, 3]) is None, "three samples bear no interval at 95 %"
 
 
-def test_arms_take_turns_and_warm_rounds_do_not_count() -> None:
+def test_arms_take_turns_and_the_warm_round_does_not_count() -> None:
     order: list[str] = []
-    samples = measure.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, runs=2, warm=1)
-    assert order == ["a", "b"] * 3
-    assert {name: len(taken) for name, taken in samples.items()} == {"a": 2, "b": 2}
+    samples = measure.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, small=False)
+    assert order == ["a", "b"] * (measure.RUNS + 1)
+    assert {name: len(taken) for name, taken in samples.items()} == {"a": measure.RUNS, "b": measure.RUNS}
+    assert measure.RUNS >= 7
 
 
 def test_samples_are_added_only_to_those_of_the_same_sizes() -> None:
