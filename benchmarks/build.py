@@ -70,7 +70,7 @@ def by_hand(span: Range) -> None:
     """What somebody without Feedmill would write."""
     from pyspark.sql.connect.session import SparkSession
 
-    spark: SparkSession = SparkSession.builder.remote(connections.spark_url()).create()
+    spark: SparkSession = SparkSession.builder.remote(connections.get(connections.SPARK).spark_url).create()
     try:
         _roll_up(spark, span)
     finally:
