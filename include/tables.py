@@ -100,6 +100,46 @@ item_evidence_daily = Table(
     due=hours(4),
 )
 
+user_category_daily = Table(
+    "rollups.user_category_daily",
+    every=DAY,
+    inputs=[Input(clean), Input(items), Input(engagement_baseline)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(120),
+    due=hours(6),
+)
+
+user_category_window = Table(
+    "rollups.user_category_window",
+    every=DAY,
+    inputs=[Input(user_category_daily, lookback=days(55), ripple=Ripple.LATEST)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(30),
+    due=hours(7),
+)
+
+affinity_variances = Table(
+    "features.affinity_variances",
+    every=DAY,
+    inputs=[Input(user_category_window)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(400),
+    due=hours(7),
+)
+
+user_category_affinity = Table(
+    "features.user_category_affinity",
+    every=DAY,
+    inputs=[Input(user_category_window), Input(affinity_variances)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(90),
+    due=hours(8),
+)
+
 TABLES = Map(
     [
         landed,
@@ -112,5 +152,9 @@ TABLES = Map(
         engagement_baseline,
         item_evidence_hourly,
         item_evidence_daily,
+        user_category_daily,
+        user_category_window,
+        affinity_variances,
+        user_category_affinity,
     ]
 )

@@ -10,6 +10,9 @@ from pyspark.sql import functions as F
 DECIMAL = "decimal(28,10)"
 """Ten digits behind the point: a billionth of an event is nothing, and 10^18 of them do not overflow."""
 
+SMALL = "decimal(18,10)"
+"""What a single user can do, up to 99,999,999: Parquet stores it in eight bytes."""
+
 
 def exact(value: Column) -> Column:
     """A row's number as a term of an exact sum: rounded, once, to ten digits."""

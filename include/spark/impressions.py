@@ -28,7 +28,13 @@ def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
     first = F.struct((~F.col("shown")).alias("without"), "event_time", "event_id")
     said = F.struct("surface", "position_bucket", "segment", "event_time", "event_id")
     return (
-        clean.select(partition, *CLEAN, F.col(SEGMENT).alias("segment"), shown.alias("shown"), engaged.alias("engaged"))
+        clean.select(
+            partition,
+            *CLEAN,
+            F.coalesce(SEGMENT, F.lit(UNKNOWN)).alias("segment"),
+            shown.alias("shown"),
+            engaged.alias("engaged"),
+        )
         .where(F.col("shown") | F.col("engaged"))
         .withColumn("alone", F.when(F.col("request_id").isNull(), F.struct("event_time", "event_id")))
         .withColumn("position_bucket", position_bucket(F.col("position")))

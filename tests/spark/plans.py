@@ -1,0 +1,30 @@
+"""What a physical plan says: its shuffles, and what no plan of this project may have."""
+
+import contextlib
+import io
+import re
+
+from pyspark.sql import DataFrame
+
+FAULTS = ("BatchEvalPython", "ArrowEvalPython", "MapInPandas", "FlatMapGroups", "CartesianProduct", "NestedLoopJoin")
+"""Python at work on rows, and joins of all with all."""
+
+
+def physical(frame: DataFrame) -> str:
+    """The plan before it runs."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        frame.explain()
+    return text.getvalue()
+
+
+def shuffles(frame: DataFrame) -> list[str]:
+    """By which columns rows are shuffled, the last shuffle first; broadcasts are none."""
+    found = re.findall(r"(?<!Broadcast)Exchange (\w+)(?:\(([^)]*?)(?:, \d+)?\))?", physical(frame))
+    return [re.sub(r"#\d+L?", "", columns) if kind == "hashpartitioning" else kind for kind, columns in found]
+
+
+def faults(frame: DataFrame) -> list[str]:
+    """What of :data:`FAULTS` the plan has."""
+    plan = physical(frame)
+    return [fault for fault in FAULTS if fault in plan]
