@@ -140,6 +140,90 @@ user_category_affinity = Table(
     due=hours(8),
 )
 
+surface_evidence_hourly = Table(
+    "rollups.surface_evidence_hourly",
+    every=HOUR,
+    inputs=[Input(item_evidence_hourly)],
+    maintainer=personalization,
+    tier=3,
+    keep=days(400),
+)
+
+item_popularity_daily = Table(
+    "features.item_popularity_daily",
+    every=DAY,
+    inputs=[Input(item_evidence_daily, lookback=days(27), ripple=Ripple.LATEST), Input(items, ripple=Ripple.LATEST)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(90),
+    due=hours(5),
+)
+
+item_popularity_hourly = Table(
+    "features.item_popularity_hourly",
+    every=HOUR,
+    inputs=[
+        # From the end of the day that is read: 05:00 to 04:00, and the five hours before.
+        Input(item_evidence_hourly, lookback=hours(28), ripple=Ripple.LATEST),
+        Input(item_popularity_daily, as_of=True, optional=True, lag=hours(6), ripple=Ripple.LATEST),
+    ],
+    maintainer=personalization,
+    tier=2,
+    keep=days(30),
+)
+
+item_trending = Table(
+    "features.item_trending",
+    every=HOUR,
+    inputs=[
+        Input(item_evidence_hourly, lookback=hours(2), ripple=Ripple.LATEST),
+        Input(surface_evidence_hourly, lookback=days(28), lag=hours(3), ripple=Ripple.LATEST),
+        Input(item_popularity_daily, as_of=True, optional=True, lag=hours(6), ripple=Ripple.LATEST),
+    ],
+    maintainer=personalization,
+    tier=2,
+    keep=days(90),
+)
+
+user_items_daily = Table(
+    "rollups.user_items_daily",
+    every=DAY,
+    inputs=[Input(clean)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(90),
+    due=hours(4),
+)
+
+user_recommendations = Table(
+    "serving.user_recommendations",
+    every=DAY,
+    inputs=[
+        Input(user_category_affinity),
+        Input(item_popularity_daily),
+        Input(items),
+        Input(user_items_daily, lookback=days(27), ripple=Ripple.LATEST),
+    ],
+    maintainer=personalization,
+    tier=2,
+    keep=days(30),
+    due=hours(9),
+)
+
+fallback_ranking = Table(
+    "serving.fallback_ranking",
+    every=HOUR,
+    inputs=[
+        Input(item_popularity_hourly),
+        Input(item_trending),
+        Input(item_engagement_hourly, lookback=hours(23), ripple=Ripple.LATEST),
+        Input(items, as_of=True, optional=True, lag=hours(6), ripple=Ripple.LATEST),
+    ],
+    maintainer=personalization,
+    tier=2,
+    keep=days(30),
+)
+
 TABLES = Map(
     [
         landed,
@@ -156,5 +240,12 @@ TABLES = Map(
         user_category_window,
         affinity_variances,
         user_category_affinity,
+        surface_evidence_hourly,
+        item_popularity_daily,
+        item_popularity_hourly,
+        item_trending,
+        user_items_daily,
+        user_recommendations,
+        fallback_ranking,
     ]
 )

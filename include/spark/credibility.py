@@ -102,7 +102,8 @@ def variances(groups: DataFrame, segment: Sequence[str]) -> DataFrame:
 
 
 def estimates(members: DataFrame, group: Sequence[str]) -> DataFrame:
-    """The members with their ``credibility`` z, their ``group_estimate`` m, their ``estimate`` and its ``lower_bound``.
+    """The members with their ``credibility`` z, ``group_estimate`` m and ``estimate``, its ``uncertainty``: the
+    variance of what is true around it; and its ``lower_bound``.
 
     An estimate is the member's rate as a multiple of what is expected of it: z O/E + (1-z) m. Without evidence of the
     member it is m, and without any of the group 1. z is 0 to 1; the lower bound is 0 to the estimate.
@@ -131,8 +132,9 @@ def estimates(members: DataFrame, group: Sequence[str]) -> DataFrame:
         .withColumn("group_estimate", 1 + believed * (F.col("_mean") - 1))
         .withColumn("credibility", F.least(F.col("member_variance") * F.col("_precision"), F.lit(1.0)))
         .withColumn("estimate", F.col("member_variance") * F.col("_measured") + rest * m)
-        .withColumn("lower_bound", lower_bound(F.col("estimate"), spread))
-        .select(*members.columns, "credibility", "group_estimate", "estimate", "lower_bound")
+        .withColumn("uncertainty", spread)
+        .withColumn("lower_bound", lower_bound(F.col("estimate"), F.col("uncertainty")))
+        .select(*members.columns, "credibility", "group_estimate", "estimate", "uncertainty", "lower_bound")
     )
 
 

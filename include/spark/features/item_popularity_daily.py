@@ -1,0 +1,110 @@
+"""features.item_popularity_daily: how much more an item is engaged with than the average item in its slots."""
+
+from math import log
+from typing import Final
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from include.spark.credibility import FIRST_ORDER, SECOND_ORDER, SUMS, estimates, products, variances
+from include.spark.exact import total
+
+HALF_LIFE_DAYS: Final = 7.0
+"""An engagement of a week ago counts half, one of the window's first day (27 days ago) 7 %."""
+
+KEYS: Final = ("day", "item_id", "surface")
+
+_CATEGORY = ("day", "surface", "category")
+
+
+def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
+    """One row per day, item and surface, for each item that was shown in 28 days or is in the catalogue of the day.
+
+    Credibility of O/E: items within categories, categories within the surface. An item in no category is a category of
+    its own. An item of several is a member of each, with its weight there, and has the weighted mean of its estimates.
+    """
+    every = _every_item(_decayed(item_evidence_daily), items)
+    w = F.col("weight")
+    members = every.select("*", F.inline("categories").alias("category", "weight")).select(
+        *KEYS,
+        "category",
+        "weight",
+        *[(w * F.col(name)).alias(name) for name in FIRST_ORDER],
+        *[(w * w * F.col(name)).alias(name) for name in SECOND_ORDER],
+    )
+    spread = variances(products(members, _CATEGORY), ("day", "surface")).select(
+        "day", "surface", "group_variance", "member_variance"
+    )
+    estimated = (
+        estimates(members.join(F.broadcast(spread), ["day", "surface"]), _CATEGORY)
+        .groupBy(*KEYS)
+        .agg(
+            _mean("group_estimate").alias("prior"),
+            _mean("credibility").alias("credibility"),
+            _mean("estimate").alias("popularity"),
+            _mean("uncertainty").alias("posterior_variance"),
+            _mean("lower_bound").alias("lower_bound"),
+            F.max("member_variance").alias("prior_variance"),
+            F.max(F.col("member_variance") + F.col("group_variance")).alias("surface_variance"),
+        )
+    )
+    return every.join(estimated, list(KEYS)).select(
+        *KEYS,
+        "impressions",
+        "first_day",
+        _days_decayed().alias("days_decayed"),
+        "engaged_decayed",
+        "observed",
+        "expected",
+        "variance",
+        "prior",
+        "prior_variance",
+        F.least("credibility", F.lit(1.0)).alias("credibility"),
+        "popularity",
+        "posterior_variance",
+        F.least("lower_bound", "popularity").alias("lower_bound"),
+        "surface_variance",
+    )
+
+
+def _mean(name: str) -> Column:
+    """Over the item's categories: its weights sum to 1."""
+    return total(F.col("weight") * F.col(name)).cast("double")
+
+
+def _decayed(item_evidence_daily: DataFrame) -> DataFrame:
+    """The window's sums by item and surface, each day with the weight of its age; squared in sums of products."""
+    weight = F.exp(F.datediff("day", "read_day") * F.lit(-log(2) / HALF_LIFE_DAYS))
+    squared = ("variance", "own_residuals", "own_expected")
+    return item_evidence_daily.groupBy(*KEYS).agg(
+        F.sum("impressions").alias("impressions"),
+        F.min("read_day").alias("first_day"),
+        total(F.col("engaged") * weight).alias("engaged_decayed"),
+        *[total(F.col(name) * weight).alias(name) for name in FIRST_ORDER],
+        *[total(F.col(name) * weight * weight).alias(name) for name in squared],
+    )
+
+
+def _days_decayed() -> Column:
+    """Σ of the weights of the days from the first to this one: a geometric sum."""
+    days = F.datediff("day", "first_day") + 1
+    daily = -log(2) / HALF_LIFE_DAYS
+    return F.coalesce((1 - F.exp(days * daily)) / (1 - F.exp(F.lit(daily))), F.lit(0.0))
+
+
+def _every_item(decayed: DataFrame, items: DataFrame) -> DataFrame:
+    """Items with evidence or in the catalogue, on each surface of the window, with their categories."""
+    surfaces = decayed.select("day", "surface").distinct()
+    known = items.select("day", "item_id", F.when(F.size("categories") > 0, F.col("categories")).alias("categories"))
+    # An item is on every surface, of which there are a handful; with the evidence of items that no catalogue knows.
+    wanted = known.join(F.broadcast(surfaces), "day").select(*KEYS, "categories")
+    alone = F.array(F.struct(F.concat(F.lit("item "), "item_id").alias("category"), F.lit(1.0).alias("weight")))
+    # No impression is shared by two items: shared_residuals and shared_expected are 0.
+    sums = decayed.select("*", *[F.lit(0).alias(name) for name in SUMS if name not in decayed.columns])
+    return wanted.join(sums, list(KEYS), "full").select(
+        *KEYS,
+        "first_day",
+        F.coalesce("impressions", F.lit(0)).cast("bigint").alias("impressions"),
+        *[F.coalesce(name, F.lit(0)).cast("decimal(28,10)").alias(name) for name in ("engaged_decayed", *SUMS)],
+        F.coalesce("categories", alone).alias("categories"),
+    )

@@ -1,0 +1,117 @@
+"""features.item_trending: which items get more engagement right now than their past and their exposure explain."""
+
+from typing import Final
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from include.spark.exact import exact, ratio, total
+from include.spark.expected_counts import posterior, prior_variance, relative_levels, residual_moments
+
+HOURS: Final = 3
+"""What "now" is: the hour and the two before it. The map's windows follow it."""
+
+HISTORY_DAYS: Final = 1.0
+"""Decayed days after which an item's own rate weighs as much as what its exposure explains."""
+
+LEVEL_COUNTS: Final = 100.0
+"""Expected engagements at which the rest of a surface is half believed about how busy the surface is now."""
+
+PROBABILITY: Final = 0.05
+SCORE: Final = 2.0
+"""A 5 % quantile of at least 2 is DuMouchel's usual signal: twice the expected, at worst odds of 1 to 19."""
+
+OBSERVED: Final = 10
+"""Fewer engagements are no trend, whatever was expected."""
+
+
+def transform(
+    item_evidence_hourly: DataFrame, surface_evidence_hourly: DataFrame, item_popularity_daily: DataFrame
+) -> DataFrame:
+    """One row per hour, item and surface that was shown or engaged with in the last three hours.
+
+    What is expected of the three hours: the item's own decayed rate times the surface's hours of the week, blended with
+    its exposure times its category's popularity where its own history is short; then scaled by how busy the rest of
+    the surface is. The score is the 5 % quantile of observed/expected.
+    """
+    blended = _blended(_recent(item_evidence_hourly), _share(surface_evidence_hourly), item_popularity_daily)
+    levelled = _levelled(blended)
+    observed, expected = F.col("observed").cast("double"), F.col("expected")
+    residual, exposure = residual_moments(observed, expected)
+    of_surface = Window.partitionBy("hour", "surface")
+    fitted = prior_variance(F.sum(exact(residual)).over(of_surface), F.sum(exact(exposure)).over(of_surface))
+    mean, score = posterior(observed, expected, F.col("prior_variance"), [PROBABILITY])
+    return (
+        levelled.withColumn("prior_variance", fitted)
+        .withColumn("trend", mean)
+        .withColumn("score", score)
+        .select(
+            "hour",
+            "item_id",
+            "surface",
+            "impressions",
+            "observed",
+            "expected",
+            "expected_by_history",
+            "expected_by_exposure",
+            "history_weight",
+            "level",
+            "prior_variance",
+            "trend",
+            "score",
+            ((F.col("score") >= SCORE) & (F.col("observed") >= OBSERVED)).alias("is_trending"),
+        )
+    )
+
+
+def _recent(item_evidence_hourly: DataFrame) -> DataFrame:
+    """The counts of the last hours, and what the exposure in them explains."""
+    return item_evidence_hourly.groupBy("hour", "item_id", "surface").agg(
+        F.sum("impressions").alias("impressions"),
+        F.sum("engaged").alias("observed"),
+        total(F.col("expected")).cast("double").alias("exposure"),
+    )
+
+
+def _share(surface_evidence_hourly: DataFrame) -> DataFrame:
+    """What part of a mean day the last hours are, by surface."""
+    now = [F.col("hour") - F.make_dt_interval(hours=F.lit(ago)) for ago in range(HOURS)]
+    levels = relative_levels(surface_evidence_hourly, ["hour", "surface"], "engaged", "read_hour", now)
+    total_level = sum((F.col("levels")[number] for number in range(1, HOURS)), F.col("levels")[0])
+    return levels.select("hour", "surface", (total_level / 24).alias("share"))
+
+
+def _blended(recent: DataFrame, share: DataFrame, item_popularity_daily: DataFrame) -> DataFrame:
+    """Expected by the item's own history and by its exposure, and the two blended."""
+    past = item_popularity_daily.select("item_id", "surface", "engaged_decayed", "days_decayed", "prior")
+    days = F.coalesce(F.col("days_decayed"), F.lit(0.0))
+    share_of_day = F.coalesce(F.col("share"), F.lit(HOURS / 24))
+    rate = F.coalesce(ratio(F.col("engaged_decayed"), F.col("days_decayed")), F.lit(0.0))
+    by_exposure = F.col("exposure") * F.coalesce(F.col("prior"), F.lit(1.0))
+    weight = days / (days + HISTORY_DAYS)
+    return (
+        recent.join(past, ["item_id", "surface"], "left")
+        .join(F.broadcast(share), ["hour", "surface"], "left")
+        .withColumn("expected_by_history", rate * share_of_day)
+        .withColumn("expected_by_exposure", by_exposure)
+        # Without any expectation by exposure (a log of clicks alone, or no baseline yet) the history speaks alone.
+        .withColumn("history_weight", F.when((days > 0) & (F.col("exposure") == 0), F.lit(1.0)).otherwise(weight))
+        .withColumn("blended", _blend())
+    )
+
+
+def _blend() -> Column:
+    weight = F.col("history_weight")
+    return weight * F.col("expected_by_history") + (1 - weight) * F.col("expected_by_exposure")
+
+
+def _levelled(blended: DataFrame) -> DataFrame:
+    """The expectation scaled by the rest of the surface: a busy hour of all is no trend of one."""
+    counts = F.when(F.col("blended") > 0, F.col("observed")).otherwise(F.lit(0))
+    term = exact(F.col("blended"))
+    of_surface = Window.partitionBy("hour", "surface")
+    others_observed = (F.sum(counts).over(of_surface) - counts).cast("double")
+    others_expected = (F.sum(term).over(of_surface) - term).cast("double")
+    return blended.withColumn("level", (others_observed + LEVEL_COUNTS) / (others_expected + LEVEL_COUNTS)).withColumn(
+        "expected", F.col("blended") * F.col("level")
+    )

@@ -1,0 +1,1 @@
+"""Transforms of the schema ``serving``: rankings that a product shows."""
