@@ -24,8 +24,9 @@ from feedmill.doctor import Finding, findings
 from feedmill.lake.publish import Outcome, publish
 from feedmill.ledger.builds import CLAIM_EXPIRES
 from feedmill.ledger.facts import load
-from feedmill.ledger.models import Build, Claim, File
+from feedmill.ledger.models import Build, Claim, File, Intent, Verdict
 from feedmill.ledger.staleness import stale_because
+from feedmill.local.process import Component
 from feedmill.runner.build import build
 from feedmill.spec import Table
 from feedmill.timeline import HOUR, Range
@@ -52,24 +53,25 @@ class Ground:
     def table(self, name: str) -> Table:
         return self.deployment.tables[name]
 
-    def start(self, verb: str, tables: str, what: Range | str, *options: str) -> subprocess.Popen[str]:
-        """A child process at work; see ``child.py``."""
-        if isinstance(what, Range):
-            what = f"{what.start.isoformat()}/{what.end.isoformat()}"
-        own = {"extra": {**self.deployment.lake.properties, "landing": self.deployment.lake.landing}}
-        own["extra"]["pages"] = self.deployment.lake.pages
-        url = self.deployment.ledger.engine.url
+    def connections(self) -> dict[str, str]:
+        """The environment in which a process works on this deployment."""
+        lake, url = self.deployment.lake, self.deployment.ledger.engine.url
+        own = {"extra": {**lake.properties, "landing": lake.landing, "pages": lake.pages}}
         ledger = {"conn_type": "postgres", "host": url.host, "port": url.port, "schema": url.database}
         ledger |= {"login": url.username, "password": url.password}
-        environment = {
-            **os.environ,
+        return {
             f"AIRFLOW_CONN_{connections.LEDGER.upper()}": json.dumps(ledger),
             f"AIRFLOW_CONN_{connections.ICEBERG.upper()}": json.dumps({"conn_type": "iceberg", **own}),
             "PYTHONPATH": os.pathsep.join([str(self.deployment.project), str(self.deployment.project / "plugins")]),
         }
+
+    def start(self, verb: str, tables: str, what: Range | str, *options: str) -> subprocess.Popen[str]:
+        """A child process at work; see ``child.py``."""
+        if isinstance(what, Range):
+            what = f"{what.start.isoformat()}/{what.end.isoformat()}"
         return subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("child.py")), verb, tables, what, *options],
-            env=environment,
+            env={**os.environ, **self.connections()},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -77,9 +79,22 @@ class Ground:
 
     def killed(self, verb: str, tables: str, what: Range | str, step: str, *options: str) -> None:
         """Run a child that dies at that step, by its own hand and by SIGKILL."""
-        child = self.start(verb, tables, what, "--die", step, *options)
-        _, said = child.communicate(timeout=120)
-        assert child.returncode == -signal.SIGKILL, f"it never came to {step}: {said}"
+        code, said = self._run(verb, tables, what, "--at", step, *options)
+        assert code == -signal.SIGKILL, f"it never came to {step}: {said}"
+
+    def robbed(self, verb: str, tables: str, what: Range | str, step: str, server: Component) -> tuple[int, str]:
+        """Run a child that kills a server at that step and goes on; its exit code, and what it said."""
+        pid = server.pid()
+        assert pid is not None
+        code, said = self._run(verb, tables, what, "--at", step, "--do", str(pid))
+        assert server.pid() != pid, f"it never came to {step}: {said}"
+        return code, said
+
+    def _run(self, *arguments: Any) -> tuple[int, str]:
+        child = self.start(*arguments)
+        with at_once([child]):
+            _, said = child.communicate(timeout=600)
+        return child.returncode, said
 
     def build(self, name: str, span: Range, owner: str = "test/run") -> str:
         """Build and check; the build's id."""
@@ -126,6 +141,15 @@ class Ground:
         with self.deployment.ledger.transaction() as session:
             return session.scalar(select(func.count()).select_from(File)) or 0
 
+    def open_intents(self) -> list[str]:
+        """Builds whose publish has said what it moves, and has not recorded it."""
+        with self.deployment.ledger.transaction() as session:
+            return list(session.scalars(select(Intent.build_id).where(Intent.finished_at.is_(None))))
+
+    def verdicts(self) -> int:
+        with self.deployment.ledger.transaction() as session:
+            return session.scalar(select(func.count()).select_from(Verdict)) or 0
+
     def forget_heartbeats(self) -> None:
         """Let 45 seconds pass."""
         with self.deployment.ledger.transaction() as session:
@@ -141,7 +165,8 @@ def at_once(children: list[subprocess.Popen[str]]) -> Iterator[None]:
         for child in children:
             if child.poll() is None:
                 child.kill()
-            child.communicate()
+            if child.stderr is not None and not child.stderr.closed:
+                child.communicate()
 
 
 def until(true: Callable[[], Any], seconds: float, what: str) -> None:

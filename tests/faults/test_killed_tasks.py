@@ -8,39 +8,12 @@ from collections.abc import Callable
 
 import pytest
 from ground import CLEAN, HOURS, LANDED, Ground, Rows, at_once, hour, until
+from moments import AFTER_THE_COMMIT, BUILD, CHECK, DISCOVERY, PUBLISH, RECORDED
 
 from feedmill.checks.check import check
 from feedmill.lake.publish import publish
 
 pytestmark = pytest.mark.faults
-
-DISCOVERY = {
-    "in the middle of the files": "feedmill.landing:_inspect:5",
-    "with the files in hand": "feedmill.ledger.files:register",
-    "registered, nothing begun": "feedmill.runner.build:_interrupt_earlier_tries",
-}
-BUILD = {
-    "claimed, nothing pinned": "feedmill.ledger.builds:pin",
-    "pinned, nothing written": "feedmill.runner.build:_transformed",
-    "written, not recorded": "feedmill.ledger.builds:finish",
-    "recorded": "feedmill.ledger.builds:finish:after",
-}
-CHECK = {
-    "before the verdicts": "feedmill.ledger.verdicts:record",
-    "in the middle of the verdicts": "feedmill.ledger.verdicts:record:after",
-    "before the page": "feedmill.checks.check:render",
-}
-PUBLISH = {
-    "before the intent": "feedmill.ledger.publishes:write_intent",
-    "before the commit": "feedmill.lake.publish:_commit",
-    "in the commit, metadata written": "pyiceberg.catalog.sql:SqlCatalog._write_metadata:after",
-    "after the commit": "feedmill.lake.publish:_commit:after",
-    "before the ledger's rows": "feedmill.ledger.publishes:record",
-    "in the ledger's transaction": "feedmill.ledger.publishes:record:after",
-    "before the branch is dropped": "feedmill.lake.publish:drop_branch",
-    "done": "feedmill.lake.publish:drop_branch:after",
-}
-AFTER_THE_COMMIT = ("after the commit", "before the ledger's rows", "in the ledger's transaction")
 
 
 @pytest.mark.parametrize("moment", DISCOVERY)
@@ -58,11 +31,12 @@ def test_killed_while_it_looks_for_files(ground: Ground, clean_rows: Callable[..
 def test_killed_while_it_builds(ground: Ground, clean_rows: Callable[..., Rows], moment: str) -> None:
     expected = clean_rows(LANDED, span=hour(0, 2))
     ground.killed("build", LANDED, hour(0, 2), BUILD[moment])
+    recorded = moment == "recorded, and its task does not know"
     (dead,) = ground.builds()
-    assert dead.state == "running"
+    assert dead.state == ("built" if recorded else "running")
     ground.make(LANDED, hour(0, 2))
     assert ground.rows(LANDED) == expected
-    assert [build.state for build in ground.builds()] == ["interrupted", "built"]
+    assert [build.state for build in ground.builds()] == ["built" if recorded else "interrupted", "built"]
     assert ground.ills(mend=True) == [], "the dead try's branch is dropped by --mend, or by housekeeping"
 
 
@@ -82,6 +56,7 @@ def test_killed_while_it_checks(ground: Ground, clean_rows: Callable[..., Rows],
     with ground.deployment.ledger.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM verdicts")
     ground.killed("check", LANDED, build_id, CHECK[moment])
+    assert ground.verdicts() == (1 if moment == "before the page" else 0), "all or none"
     check(ground.table(LANDED), build_id, ground.deployment)
     ground.publish(LANDED, build_id)
     assert ground.rows(LANDED) == expected
@@ -94,9 +69,10 @@ def test_killed_while_it_publishes(ground: Ground, clean_rows: Callable[..., Row
     ground.make(CLEAN, hour(0, 2))  # of nothing: stale as soon as something is landed
     build_id = ground.build(LANDED, hour(0, 2))
     ground.killed("publish", LANDED, build_id, PUBLISH[moment])
-    recorded = moment in ("before the branch is dropped", "done")
     both = list(hour(0, 2).partitions())
-    assert ground.stale(CLEAN) == (both if recorded else [])
+    assert ground.open_intents() == ([] if moment == "before the intent" or moment in RECORDED else [build_id])
+    assert ground.rows(LANDED) == (expected if moment in (*AFTER_THE_COMMIT, *RECORDED) else {LANDED: []})
+    assert ground.stale(CLEAN) == (both if moment in RECORDED else [])
     if moment in AFTER_THE_COMMIT:
         assert {f.ill.value for f in ground.ills()} >= {"unrecorded commit", "open intent"}
     assert ground.publish(LANDED, build_id).published == both
@@ -141,7 +117,7 @@ def test_the_same_build_published_by_two_processes_at_once(ground: Ground, clean
     children = [ground.start("publish", LANDED, build_id) for _ in range(2)]
     with at_once(children):
         assert publish(ground.table(LANDED), build_id, ground.deployment.ledger, ground.deployment.lake).held == []
-        assert [child.wait(120) for child in children] == [0, 0]
+        assert [child.wait(600) for child in children] == [0, 0]
     assert ground.rows(LANDED) == expected
     assert ground.ills() == []
 
@@ -151,7 +127,7 @@ def test_four_tables_and_four_ranges_at_once(ground: Ground, clean_rows: Callabl
     expected = clean_rows(*tables.split(","))
     children = [ground.start("make", tables, hour(n), "--owner", f"test/{n}") for n in range(HOURS)]
     with at_once(children):
-        ends = [(child.wait(200), child.stderr.read() if child.stderr else "") for child in children]
+        ends = [(child.wait(600), child.stderr.read() if child.stderr else "") for child in children]
     assert [code for code, _ in ends] == [0] * HOURS, "\n".join(said for _, said in ends)
     # Late events make hours stale that were built before their arrival hour was published: restate until none is.
     for name in tables.split(","):

@@ -1,0 +1,169 @@
+"""SIGKILL to Airflow's scheduler while its tasks build, check and publish; then it is started again.
+
+The tasks of LocalExecutor are processes of their own and survive their scheduler. What then becomes of them depends on
+who starts the next one. ``make up`` ends them first. Where nobody does, Airflow runs the same task again beside the
+first, once the dead scheduler's heartbeat is old: the retry must cope with a first try that still works.
+
+Nothing is slowed down or mocked: a lock on one table of PostgreSQL makes a task stand still where it would write there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import psycopg2
+import pytest
+from ground import HOURS, LANDED, Ground, Rows, hour, until
+
+from feedmill.airflow_api import AirflowApi
+from feedmill.local.airflow import LOGIN, Airflow
+from feedmill.local.home import Home
+from feedmill.local.postgres import Postgres
+from feedmill.local.process import kill, leftovers
+
+log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+# Airflow's own, shorter: 30 s until a scheduler is dead, 300 s until somebody looks.
+HASTE = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+}
+
+
+@dataclass
+class Stack:
+    """Airflow on the test's deployment."""
+
+    airflow: Airflow
+    postgres: Postgres
+    ledger: str
+    """The name of the ledger's database."""
+    api: AirflowApi
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[Callable[[], bool]]:
+        """Nobody writes to this table; tells whether somebody waits to."""
+        database = "iceberg" if table == "iceberg_tables" else self.ledger
+        connection = psycopg2.connect(self.postgres.url(database).replace("+psycopg2", ""))
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+
+                def waits() -> bool:
+                    cursor.execute(
+                        "SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND NOT granted "
+                        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                        (table,),
+                    )
+                    return bool(cursor.fetchone()[0])
+
+                yield waits
+        finally:
+            connection.close()
+
+    def kill_scheduler(self) -> dict[int, str]:
+        """SIGKILL to the scheduler alone; who of its processes goes on."""
+        component = self.airflow.components["scheduler"]
+        pid = component.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: component.pid() is None, 10, "the scheduler's end")
+        return leftovers(self.airflow.home)
+
+    def ended(self, run_id: str, ground: Ground) -> int:
+        """Wait until the run is green, clearing what is red; how often that was necessary."""
+        table = ground.table(LANDED)
+        for clears in range(3):
+
+            def state() -> str:
+                return {run.run_id: run.state for run in self.api.runs(table)}[run_id]
+
+            until(lambda: state() in ("success", "failed"), 240, f"the end of {run_id}")
+            if state() == "success":
+                return clears
+            body = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "include_downstream": True}
+            self.api._call("POST", f"/api/v2/dags/{table.dag_id}/clearTaskInstances", body)
+        raise AssertionError(f"{run_id} is red after two clears: {self.api.failed_tasks()}")
+
+
+@pytest.fixture
+def stack(
+    ground: Ground, home: Home, postgres: Postgres, clean_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stack]:
+    """Airflow's four processes as ``make up`` starts them, on the ground's ledger and lake."""
+    clean_rows()
+    for name, value in {**ground.connections(), **HASTE}.items():
+        monkeypatch.setenv(name, value)
+    airflow = Airflow(home)
+    try:
+        airflow.set_up()
+        airflow.launch()
+        airflow.wait(240)
+        api = AirflowApi(airflow.url, LOGIN, airflow.password)
+        table = ground.table(LANDED)
+        until(lambda: table.dag_id in api.known_dags(), 120, "the DAG")
+        api.unpause([table])
+        database = ground.deployment.ledger.engine.url.database
+        assert database is not None
+        yield Stack(airflow, postgres, database, api)
+    finally:
+        airflow.stop()
+        kill(leftovers(home))
+
+
+MOMENTS = (
+    # The ledger's or catalog's tables that are locked, one after the other: the task passes all but the last.
+    ("in the build's first commit", ("iceberg_tables",), "they live on"),
+    ("before the verdicts", ("verdicts",), "make up"),
+    ("in the publish's commit", ("intents", "iceberg_tables"), "they live on"),
+    ("after the publish's commit, before the ledger's rows", ("publishes",), "make up"),
+)
+
+
+def test_the_scheduler_is_killed_and_started_again(
+    ground: Ground, stack: Stack, clean_rows: Callable[..., Rows]
+) -> None:
+    assert len(MOMENTS) == HOURS
+    ground.deployment.lake.ensure(ground.table(LANDED))
+    for number, (moment, tables, survivors) in enumerate(MOMENTS):
+        begun = time.monotonic()
+        _kill_and_start_again(ground, stack, number, moment, tables, survivors)
+        clears = stack.ended(f"killed-{number}", ground)
+        log.info("%s, %s: green after %.0f s, %d clears", moment, survivors, time.monotonic() - begun, clears)
+        assert clears <= 1, moment
+        assert ground.rows(LANDED) == clean_rows(LANDED, span=hour(0, number + 1)), moment
+        assert ground.ills(mend=True) == [], moment
+    states = [build.state for build in ground.builds()]
+    assert states == ["interrupted", *["built"] * HOURS]
+
+
+def _kill_and_start_again(
+    ground: Ground, stack: Stack, number: int, moment: str, tables: tuple[str, ...], survivors: str
+) -> None:
+    table, run_id = ground.table(LANDED), f"killed-{number}"
+    with ExitStack() as last:
+        waits = last.enter_context(stack.locked(tables[0]))
+        stack.api.restate(table, hour(number), run_id)
+        until(waits, 120, f"{run_id}, {moment}: the task at {tables[0]}")
+        for name in tables[1:]:
+            with last.pop_all():
+                waits = last.enter_context(stack.locked(name))
+            until(waits, 120, f"{run_id}, {moment}: the task at {name}")
+        orphans = stack.kill_scheduler()
+        assert orphans, "LocalExecutor's tasks outlive it"
+        assert waits(), "the task is still at it"
+        if survivors == "make up":
+            kill(orphans)
+        stack.airflow.launch("scheduler")
+        if survivors == "they live on" and number == 0:
+            owner = f"{table.dag_id}/{run_id}"
+            until(lambda: len(ground.builds(owner=owner)) == 2, 180, "the retry beside the first try")
+            assert waits(), "the first try's statement still runs"
