@@ -71,7 +71,7 @@ def test_a_day_at_the_command_line(project, tmp_path, monkeypatch):
     )
     # Nothing is there yet: no table, no rows, no partitions.
     assert run("sql", f"select count(*) as n from {HOURLY}") == [{"n": 0}]
-    assert [table["partitions"] for table in run("status")] == [[]] * 6
+    assert {str(table["partitions"]) for table in run("status")} == {"[]"}
 
     end = (hour + timedelta(hours=1)).isoformat()
     (arrival,) = run("land", "--source", "events_jsonl", str(log), "--shift-to", end)
