@@ -2,9 +2,9 @@
 
 One module a question. Its docstring says what is measured and how, and stands in docs/benchmarks.md as it is; its
 ``main(small)`` returns a :class:`~benchmarks.measure.Result`, and its ``rows(result)`` says what that means. Each
-runs alone (``python -m benchmarks.parse``), keeps its samples as JSON in ``.feedmill/benchmarks/``, and never touches
+runs alone (``python -m benchmarks.parse``), keeps its samples as JSON in ``benchmarks/results/``, and never touches
 the stack of ``make up``. ``report`` makes the document and the README's table from the JSON files.
 """
 
-QUESTIONS = ("parse", "build", "ranges", "shares", "latency", "housekeeping")
+QUESTIONS = ("parse", "build", "ranges", "shares", "runners", "latency", "housekeeping")
 """In the order of the document."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.measure import PROJECT, folder
+from benchmarks.measure import PROJECT
 
 # As the local stack does for its processes; importing a benchmark must not need an installed package path.
 sys.path[:0] = [path for path in (str(PROJECT), str(PROJECT / "plugins")) if path not in sys.path]
@@ -30,7 +31,6 @@ def ground() -> Iterator[Deployment]:
     from include.spark.sources import SOURCES
     from include.tables import TABLES
 
-    folder().mkdir(parents=True, exist_ok=True)
     # What pyspark.sql.functions looks at: a client of Spark Connect has no JVM in this process.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     with tempfile.TemporaryDirectory(prefix="feedmill-bench-") as name:
@@ -54,3 +54,18 @@ def ground() -> Iterator[Deployment]:
             spark.stop()
             postgres.stop()
             postgres.delete()
+
+
+def processor_seconds(deployment: Deployment) -> Callable[[], float]:
+    """Reads the processor time of this process, of the children that it has waited for, and of the Spark server."""
+    import psutil
+
+    home = Home(Path(deployment.lake.landing.removeprefix("file://")).parent)
+    server = psutil.Process(SparkServer(home).component.pid())
+
+    def spent() -> float:
+        own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        java = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+        return sum(u.ru_utime + u.ru_stime for u in own) + sum(t.user + t.system for t in java)
+
+    return spent

@@ -84,20 +84,25 @@ def rounds(small: bool, warm: int = 1) -> Iterator[int]:
         yield number
 
 
-def interleaved(arms: Mapping[str, Callable[[], Any]], small: bool) -> dict[str, list[float]]:
+def interleaved(
+    arms: Mapping[str, Callable[[], Any]], small: bool, processor: Callable[[], float] | None = None
+) -> dict[str, list[float]]:
     """Seconds of each arm, A B A B …, so that whatever else the machine does meets all of them alike.
 
-    An arm that returns a float has timed itself.
+    An arm that returns a float has timed itself. Where ``processor`` reads processor seconds, those of each arm are in
+    ``<arm>: CPU``.
     """
     samples: dict[str, list[float]] = {name: [] for name in arms}
     for number in rounds(small):
         for name, work in arms.items():
-            clock = time.perf_counter()
+            clock, used = time.perf_counter(), processor() if processor else 0.0
             own = work()
-            seconds = own if isinstance(own, float) else time.perf_counter() - clock
-            say(f"  {number + 1} {name}: {seconds:.3f} s")
-            if number >= 0:
-                samples[name].append(seconds)
+            taken = {name: own if isinstance(own, float) else time.perf_counter() - clock}
+            if processor:
+                taken[f"{name}: CPU"] = processor() - used
+            say(f"  {number + 1} " + ", ".join(f"{what}: {seconds:.3f} s" for what, seconds in taken.items()))
+            for what, seconds in taken.items() if number >= 0 else ():
+                samples.setdefault(what, []).append(seconds)
     return samples
 
 
@@ -128,22 +133,23 @@ def _digits(value: float) -> int:
     return 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
 
 
-def folder() -> Path:
-    """Where the JSON files are."""
-    return Path(os.environ.get("FEEDMILL_BENCHMARKS") or PROJECT / ".feedmill" / "benchmarks")
+def folder(small: bool = False) -> Path:
+    """Where the JSON files are; measurements belong to the project, so that one question can be measured anew."""
+    own = PROJECT / ".feedmill" / "benchmarks" if small else PROJECT / "benchmarks" / "results"
+    return Path(os.environ.get("FEEDMILL_BENCHMARKS") or own)
 
 
 def save(result: Result) -> Path:
-    """Write the result's file; small ones beside the others, which they never replace."""
-    folder().mkdir(parents=True, exist_ok=True)
-    path = folder() / f"{'small-' if result.small else ''}{result.name}.json"
+    """Write the result's file; a small one never replaces a measurement."""
+    path = folder(result.small) / f"{'small-' if result.small else ''}{result.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(result), indent=1) + "\n")
     return path
 
 
 def load(name: str, small: bool = False) -> Result | None:
     """The newest result of a question, or None where it was never measured."""
-    path = folder() / f"{'small-' if small else ''}{name}.json"
+    path = folder(small) / f"{'small-' if small else ''}{name}.json"
     return Result(**json.loads(path.read_text())) if path.exists() else None
 
 

@@ -1,167 +1,104 @@
-"""What one small hourly build costs on each kind of Spark: ``python benchmarks/runners.py`` writes docs/runners.md.
+"""What one small hourly build costs on each kind of Spark that a connection can name.
 
-A stack of its own, with PostgreSQL and a Spark Connect server, in a folder that is deleted at the end. The same hour of
-``events.landed`` is built again and again, in turns; every build must have the digest of the first. CPU is that of the
-task's process and of Spark's, where the server's idle share is counted too. Compare the ratios; the seconds are the
-machine's.
-
-    --runs 5        of each, beside a first one that is not counted
-    --events 20000  in the hour
+The same hour of `events.landed`, 20,000 events in four files, is built again and again, in turns; every build must have
+the digest of the first. Processor seconds are those of the task's process and of Spark's, where all that the server
+does meanwhile is counted too. The server's own start, and the memory that it keeps between builds, are not in its line.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
-import resource
-import signal
-import statistics
-import sys
-import tempfile
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PROJECT), str(PROJECT / "plugins")]
+from benchmarks import measure
+from benchmarks.ground import Deployment, ground, processor_seconds
+from benchmarks.measure import Result, Row
+from feedmill import connections
+from feedmill.connections import SPARK, Connection
+from feedmill.timeline import HOUR, Range
 
-PAGE = PROJECT / "docs" / "runners.md"
-BEGIN, END = "<!-- benchmarks/runners.py: begin -->", "<!-- benchmarks/runners.py: end -->"
-HOUR_START = datetime(2026, 5, 1, 10, tzinfo=UTC)
+SPAN = Range.one(datetime(2026, 5, 1, 10, tzinfo=UTC), HOUR)
+EVENTS = 20_000
+SUBMITTED = Connection(SPARK, "spark", host="local[2]")
+SERVER, PLAIN = "Spark Connect, a server that is warm", "spark-submit, Java as it comes"
+SUBMITS = {
+    PLAIN: replace(SUBMITTED, extra={"conf": {"spark.driver.extraJavaOptions": ""}}),
+    "spark-submit, C1 and SerialGC (default on `local[…]`)": SUBMITTED,
+    'spark-submit, the same and `"cds": true`': replace(SUBMITTED, extra={"cds": True}),
+}
 
 
-def main() -> None:
-    """Land an hour, build it on each in turns, write the table."""
-    from feedmill.connections import SPARK, Connection
-    from feedmill.deployment import Deployment
-    from feedmill.lake.catalog import Lake
-    from feedmill.ledger.store import Ledger, migrate
-    from feedmill.local.home import Home, free_ports
-    from feedmill.local.postgres import Postgres
-    from feedmill.local.settings import load
-    from feedmill.local.spark import SparkServer
-    from feedmill.runner import java
-    from include.spark.sources import SOURCES
-    from include.tables import TABLES
+def main(small: bool) -> Result:
+    """Land an hour, and build it on each in turns."""
+    events = 2_000 if small else EVENTS
+    digests: set[str] = set()
+    with ground() as deployment:
+        land(deployment, events)
+        ways = {SERVER: connections.get(SPARK), **SUBMITS}
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--events", type=int, default=20_000)
-    given = parser.parse_args()
-    # A time-out's signal too must stop the servers.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory(prefix="feedmill-bench-") as folder:
-        home = Home(Path(folder) / "home").prepare(ports=free_ports())
-        connections = load(home.settings_file, home.env()).connections
-        for connection in connections.values():
+        def build_on(connection: Connection) -> None:
             define(connection)
-        submitted = Connection(SPARK, "spark", host="local[2]")
-        plain = {"conf": {"spark.driver.extraJavaOptions": ""}}
-        ways = {
-            "Spark Connect, a server that is warm": connections[SPARK],
-            "spark-submit, Java as it comes": replace(submitted, extra=plain),
-            "spark-submit, C1 and SerialGC (default on `local[…]`)": submitted,
-            'spark-submit, the same and `"cds": true`': replace(submitted, extra={"cds": True}),
-        }
-        postgres, spark = Postgres(home, durable=False), SparkServer(home)
-        postgres.start()
-        try:
-            migrate(postgres.url("ledger"))
-            spark.start()
-            lake = Lake(
-                connections["iceberg_default"].catalog_properties,
-                f"file://{folder}/landing",
-                f"file://{folder}/pages",
-                PROJECT,
-            )
-            land(Path(folder) / "landing" / "events_jsonl" / "2026-05-01T10", given.events)
-            deployment = Deployment(PROJECT, TABLES, SOURCES, Ledger(postgres.url("ledger")), lake)
-            measured = measure(deployment, ways, spark, given.runs)
-        finally:
-            spark.stop()
-            postgres.stop()
-            postgres.delete()
-    about = (
-        f"One hour of `events.landed` with {given.events:,} events, median of {given.runs} builds in turns; "
-        f"Java {java.version(java.find())}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}. "
-        "The server's own 0.5 GB or more, and its start, are not in the first line.\n"
-    )
-    text = PAGE.read_text()
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{about}\n{table(measured)}\n{END}{after}")
+            digests.add(built(deployment))
+
+        arms = {name: partial(build_on, connection) for name, connection in ways.items()}
+        samples = measure.interleaved(arms, small, processor_seconds(deployment))
+    assert len(digests) == 1, "every way builds the same rows"
+    return Result("runners", samples, {"events": events}, small)
 
 
-def define(connection) -> None:  # type: ignore[no-untyped-def]
-    """Make it known as in production: in the environment."""
-    fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
-    value = {name: getattr(connection, name) for name in fields}
-    os.environ[f"AIRFLOW_CONN_{connection.conn_id.upper()}"] = json.dumps(value)
-
-
-def land(folder: Path, events: int) -> None:
+def land(deployment: Deployment, events: int) -> None:
     """Events of one hour, as JSON lines in four files."""
+    folder = Path(deployment.lake.landing.removeprefix("file://")) / "events_jsonl" / HOUR.name_of(SPAN.start)
     folder.mkdir(parents=True)
     for part in range(4):
-        rows = [
+        lines = [
             {
                 "event_id": f"e{number}",
-                "event_time": (HOUR_START + timedelta(seconds=number % 3600)).isoformat(),
+                "event_time": (SPAN.start + timedelta(seconds=number % 3600)).isoformat(),
                 "event_type": "click" if number % 20 == 0 else "impression",
                 "item_id": f"i{number % 200}",
                 "user_id": f"u{number % 1000}",
             }
             for number in range(part, events, 4)
         ]
-        (folder / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / f"{part}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def measure(deployment, ways, server, runs: int) -> dict[str, list[tuple[float, float]]]:  # type: ignore[no-untyped-def]
-    """Wall and CPU seconds of each build, by way."""
-    import psutil
-
+def built(deployment: Deployment) -> str:
+    """Build the hour; the digest of its rows."""
     from feedmill.ledger import builds
     from feedmill.runner.build import build
-    from feedmill.timeline import HOUR, Range
 
-    process = psutil.Process(server.component.pid())
+    made = build(deployment.tables["events.landed"], SPAN, deployment, "bench")
+    with deployment.ledger.transaction() as session:
+        (partition,) = builds.written(session, made.build_id).values()
+        return partition.digest
 
-    def cpu() -> float:
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        times = process.cpu_times()
-        return sum(u.ru_utime + u.ru_stime for u in used) + times.user + times.system
 
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    digests = set()
-    for run in range(runs + 1):
-        for name, connection in ways.items():
-            define(connection)
-            clock, used = time.monotonic(), cpu()
-            built = build(deployment.tables["events.landed"], Range.one(HOUR_START, HOUR), deployment, "bench")
-            spent = (time.monotonic() - clock, cpu() - used)
-            with deployment.ledger.transaction() as session:
-                digests.add(*(p.digest for p in builds.written(session, built.build_id).values()))
-            print(f"{run} {name}: {spent[0]:.1f} s, {spent[1]:.1f} CPU-s", flush=True)  # noqa: T201
-            if run:
-                found[name].append(spent)
-    assert len(digests) == 1, "every way builds the same rows"
+def define(connection: Connection) -> None:
+    """Make it known as in production: in the environment."""
+    fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
+    value = {name: getattr(connection, name) for name in fields}
+    os.environ[f"AIRFLOW_CONN_{connection.conn_id.upper()}"] = json.dumps(value)
+
+
+def rows(result: Result) -> list[Row]:
+    """Seconds of each, and their ratios to spark-submit as it comes."""
+    found = []
+    for name in (SERVER, *SUBMITS):
+        wall, cpu = result.samples[name], result.samples[f"{name}: CPU"]
+        found.append(Row(name, f"{measure.shown(wall)}; CPU {measure.shown(cpu)}"))
+        if name != PLAIN:
+            ratio = measure.ratios(wall, result.samples[PLAIN])
+            used = measure.ratios(cpu, result.samples[f"{PLAIN}: CPU"])
+            value = f"{measure.shown(ratio, '')}; CPU {measure.shown(used, '')}"
+            found.append(Row(f"{name} ÷ {PLAIN}", value))
     return found
 
 
-def table(found: dict[str, list[tuple[float, float]]]) -> str:
-    """Medians, and their ratios to spark-submit as it comes."""
-    medians = {
-        name: (statistics.median(w for w, _ in spent), statistics.median(c for _, c in spent))
-        for name, spent in found.items()
-    }
-    base = list(medians.values())[1]
-    lines = ["| | wall, s | CPU, s | wall, ratio | CPU, ratio |", "|---|---|---|---|---|"]
-    for name, (wall, cpu) in medians.items():
-        lines.append(f"| {name} | {wall:.1f} | {cpu:.1f} | {wall / base[0]:.2f} | {cpu / base[1]:.2f} |")
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
-    main()
+    measure.command("runners", main, rows)
