@@ -12,7 +12,7 @@ STACK := $(BIN)/python -m feedmill.local
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup up down status demo test test-all test-faults test-runners evaluate bench lint format types lock docs clean python
+.PHONY: help setup up down status demo test test-slow test-all test-faults test-runners evaluate bench lint format types lock docs clean python
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -34,7 +34,10 @@ demo: .venv/.installed ## the whole project on real data
 test: .venv/.installed ## the tests of every change
 	$(BIN)/python -m pytest -m "not slow and not faults"
 
-test-all: .venv/.installed ## those, and the slow ones
+test-slow: .venv/.installed ## those that take minutes
+	$(BIN)/python -m pytest -m "slow and not faults"
+
+test-all: .venv/.installed ## both
 	$(BIN)/python -m pytest -m "not faults"
 
 test-faults: .venv/.installed ## processes are killed at every bad moment
