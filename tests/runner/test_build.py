@@ -161,18 +161,34 @@ def test_a_late_file_goes_to_the_open_hour_and_makes_the_hour_it_touches_stale(d
     assert _stale(deployment, "events.clean", START) == []
 
 
-def _publish_as_if_ended(deployment: Deployment, hour: datetime) -> None:
+def _publish_as_if_ended(deployment: Deployment, hour: datetime, name: str = "events.landed") -> None:
     """Move the open hour's files to an hour that has ended, as the clock would."""
     ended = hour - timedelta(hours=1)
     with deployment.ledger.transaction() as session:
         session.execute(update(File).where(File.arrival_hour == hour).values(arrival_hour=ended))
-    make(deployment, "events.landed", ended, hour, "test/ended")
+    make(deployment, name, ended, hour, "test/ended")
 
 
 def _stale(deployment: Deployment, name: str, partition: datetime) -> list[str]:
     table = deployment.tables[name]
     with deployment.ledger.transaction() as session:
         return [cause.input for cause in stale_because(table, partition, load(session, deployment.tables))]
+
+
+def test_a_file_in_a_folder_that_names_no_hour_is_one_rejected_row_and_costs_the_others_nothing(
+    deployment: Deployment,
+) -> None:
+    placed = land(deployment, START, "a.jsonl", [event(1, START)])
+    misplaced = placed.parent.with_name("today") / "b.jsonl"
+    misplaced.parent.mkdir()
+    misplaced.write_text(json.dumps(event(2, START)) + "\n")
+    make(deployment, "events.landed", START, START + timedelta(hours=1))
+    assert len(rows_of(deployment, "events.landed")) == 1
+    now = HOUR.floor(datetime.now(UTC))
+    _publish_as_if_ended(deployment, now, "events.rejected")
+    (row,) = deployment.lake.load(deployment.tables["events.rejected"]).scan().to_arrow().to_pylist()
+    assert row["source_file"] == misplaced.as_uri()
+    assert row["reason"].startswith("not read: the folder 'events_jsonl/today' is not named by an arrival hour")
 
 
 def test_a_file_that_changed_after_it_was_registered_is_an_error_that_names_it(deployment: Deployment) -> None:
