@@ -151,21 +151,32 @@ def task_times(home: Home, runs: int) -> dict[str, list[float]]:
 
 
 def memory(home: Home) -> dict[str, float]:
-    """MB of PSS by part of the stack, children included, and of all."""
+    """MB of PSS by part of the stack, children included, and of all. A part that is another's child is its own."""
     import psutil
 
     from feedmill.local.process import Component
 
+    roots = {name: Component(home, name).pid() for name in sorted(file.stem for file in home.run.glob("*.json"))}
     found: dict[str, float] = {}
-    for name in sorted(file.stem for file in home.run.glob("*.json")):
-        total = 0.0
-        with suppress(psutil.Error):
-            root = psutil.Process(Component(home, name).pid())
-            for process in [root, *root.children(recursive=True)]:
-                with suppress(psutil.Error):
-                    total += process.memory_full_info().pss / MB
-        found[name] = total
+    for name, pid in roots.items():
+        family = list(_family(pid, {root for root in roots.values() if root != pid})) if pid is not None else []
+        found[name] = 0.0
+        for process in family:
+            with suppress(psutil.Error):
+                found[name] += process.memory_full_info().pss / MB
     return {**found, "all": sum(found.values())}
+
+
+def _family(pid: int, others: set[int | None]) -> Iterator[Any]:
+    """The process and its descendants, without the other parts and theirs."""
+    import psutil
+
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        yield process
+        for child in process.children():
+            if child.pid not in others:
+                yield from _family(child.pid, others)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from ground import HOURS, LANDED, Ground, Rows, at_once, hour, until
 from moments import AFTER_THE_COMMIT, CHECK, DISCOVERY, PUBLISH, RECORDED
 
 from feedmill.checks.check import check
-from feedmill.local.home import Home
 from feedmill.local.postgres import Postgres
 from feedmill.local.process import Component
 from feedmill.local.spark import SparkServer
@@ -24,11 +23,10 @@ NOT_ASKED = ("before the page", "done")
 
 
 @pytest.fixture
-def spark_returns(home: Home, spark_url: str) -> Iterator[SparkServer]:
+def spark_returns(spark_server: SparkServer) -> Iterator[SparkServer]:
     """The Spark server, and after the test the one that its supervisor started instead."""
-    server = SparkServer(home)
-    yield server
-    until(server.ready, 90, "the supervisor's new server")
+    yield spark_server
+    until(spark_server.ready, 90, "the supervisor's new server")
 
 
 def test_postgresql_is_killed_while_a_build_looks_for_files(
