@@ -287,6 +287,12 @@ def simulated(page: Page, tables: Lake) -> None:
     }
     page.text("**Slope of the truth on the estimate**; 1 is calibrated, below 1 the estimate exaggerates")
     page.table(["estimate", "slope"], list(map(list, slopes.items())))
+    page.text(
+        "The truth is a user's ratio for the average item that lives, the log is of the items that policies show, "
+        "which are engaged with so often that a taste adds less to their rate. What the log itself shows of users and "
+        "categories, by their true ratio:"
+    )
+    page.table(*_seen_by_truth(made))
 
 
 def half_lives(page: Page, tables: Lake) -> None:
@@ -335,6 +341,18 @@ def _losses_by_day(known: Known, days: Iterable[int], life: float | None) -> pd.
         loss = metrics.losses(test.engaged, np.minimum(fitted.predict(test), 1.0))
         result.append(pd.DataFrame({"user": user.to_numpy(), "loss": loss}))
     return pd.concat(result, ignore_index=True)
+
+
+def _seen_by_truth(made: product.SimulatedAffinities) -> tuple[list[str], list[list[str]]]:
+    """Observed by expected over the users and categories of each range of true ratios."""
+    cells = made.evidence.merge(made.truth, on=["user_id", "category"]).astype({"observed": float, "expected": float})
+    edges = [0, 0.5, 1, 2, 4, np.inf]
+    of = cells.assign(true=cells["ratio"] * cells["expected"]).groupby(pd.cut(cells["ratio"], edges), observed=True)
+    sums = of[["observed", "expected", "true"]].sum()
+    return ["true ratio", *(f"{interval.left:g} to {interval.right:g}" for interval in sums.index)], [
+        ["mean, as it was shown", *(f"{value:.2f}" for value in sums["true"] / sums["expected"])],
+        ["observed by expected", *(f"{value:.2f}" for value in sums["observed"] / sums["expected"])],
+    ]
 
 
 def _count_ratios(evidence: pd.DataFrame, grid: pd.MultiIndex, user: np.ndarray, truth: Floats) -> dict[str, Floats]:
