@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +36,15 @@ ACTIVITY = ("0", "1–2", "3–9", "10+")
 
 KEPT = (3, 10, 50, None)
 """Training ratings kept of each user of ML-100K; None keeps all."""
+
+HALF_LIVES = (1, 3, 7, 14, 28, 56, None)
+"""Days; None weighs all days alike."""
+
+TESTED = 14
+"""Days of the simulated feed that are predicted with each half-life."""
+
+KUAIRAND_LAST = 5
+"""The last of KuaiRand's days, which are numbered from 0."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +85,22 @@ def known(train: Impressions, test: Impressions) -> tuple[Known, Known]:
     return Known.of(train, rates.of(train)), Known.of(test, rates.of(test))
 
 
-def estimated(tables: Lake | None, train: Impressions, test: Impressions) -> tuple[Floats, Floats, str]:
-    """Expected rates of the test's shares, Feedmill's probabilities, and how the NumPy version agrees with them."""
+def estimated(tables: Lake, train: Impressions, test: Impressions) -> tuple[Floats, str]:
+    """Feedmill's probabilities of the test's impressions; and what was fitted, and how the NumPy version agrees."""
     rates = Rates(train)
-    reference = credibility.fit(Known.of(train, rates.of(train)))
-    expected = rates.of(test)
-    if tables is not None:
-        made = product.Affinities(tables, train)
-        expected = made.expected(test)
-        predicted = made.predict(Known.of(test, expected))
-        difference = np.abs(predicted - reference.predict(Known.of(test, expected)))
-        agreement = (
-            "Feedmill's probabilities are made by the product's transforms in Spark. The NumPy version of the "
-            "estimator, whose expected rates are counted from the very impressions that they predict, differs by "
-            f"{difference.mean():.4f} on average."
-        )
-        return expected, predicted, agreement
-    return (
-        expected,
-        reference.predict(Known.of(test, expected)),
-        ("The product's tables are not in the map: these are the figures of the estimator's NumPy version."),
+    reference = credibility.fit(Known.of(train, rates.of(train))).predict(Known.of(test, rates.of(test)))
+    made = product.Affinities(tables, train)
+    known = Known.of(test, made.expected(test))
+    predicted = made.predict(known)
+    fit = made.fit
+    return predicted, (
+        f"{FEEDMILL}'s probabilities are made by the product's transforms in Spark; their first day is evidence of "
+        "nothing, since no day before it gives it an expectation. Fitted of all users: mean "
+        f"{fit['mean_affinity']:.3f}, and {fit['activity_slope']:+.3f} for each unit of the logarithm of a user's "
+        f"impressions; user variance {fit['user_variance']:.3f}, category variance {fit['category_variance']:.3f}. The "
+        "NumPy version of the estimator, whose expected rates are counted from the very impressions that they predict, "
+        f"differs by {np.abs(predicted - reference).mean():.4f} on average and has a log loss of "
+        f"{metrics.losses(known.engaged, reference).mean():.4f}."
     )
 
 
@@ -134,15 +138,15 @@ def run() -> None:
         f"*{FEEDMILL}* is expected rate × affinity. Within-user AUC weighs each user's AUC by impressions; methods "
         "that rank all items of a user alike have 0.5.",
     )
-    with lake() if product.available() else nullcontext() as tables:
+    with lake() as tables:
         kuairand(page, tables)
         movielens(page, tables)
-        if tables is not None:
-            simulated(page, tables)
+        simulated(page, tables)
+        half_lives(page, tables)
     print(page.write())
 
 
-def kuairand(page: Page, tables: Lake | None) -> None:
+def kuairand(page: Page, tables: Lake) -> None:
     """Train on the first days, predict the last."""
     print("affinity on KuaiRand …", flush=True)
     impressions = data.kuairand()
@@ -151,7 +155,7 @@ def kuairand(page: Page, tables: Lake | None) -> None:
     train, test = known(impressions.where(day < last), impressions.where(day == last))
     validation = known(impressions.where(day < last - 1), impressions.where(day == last - 1))
     predicted, chosen = compared(train, test, validation)
-    _, own, agreement = estimated(tables, impressions.where(day < last), impressions.where(day == last))
+    own, agreement = estimated(tables, impressions.where(day < last), impressions.where(day == last))
     predicted = {FEEDMILL: own, **predicted}
     split = Split(train, test, predicted)
 
@@ -179,7 +183,7 @@ def kuairand(page: Page, tables: Lake | None) -> None:
     _reliability(page, "kuairand", split)
 
 
-def movielens(page: Page, tables: Lake | None) -> None:
+def movielens(page: Page, tables: Lake) -> None:
     """A fifth of each user's ratings is the test; of the rest, some are kept."""
     impressions = data.movielens()
     generator = np.random.default_rng(SEED)
@@ -199,7 +203,7 @@ def movielens(page: Page, tables: Lake | None) -> None:
             impressions.where((place >= 2 * held) & (place < 2 * held + most)), impressions.where(validation_rows)
         )
         predicted, chosen = compared(train, test, validation)
-        _, own, agreement = estimated(tables, _twice(kept_rows), held_rows)
+        own, agreement = estimated(tables, _twice(kept_rows), held_rows)
         split = Split(train, test, {FEEDMILL: own, **predicted})
         scores[label] = split.scores()
         chosen_lines.append(f"{label} ratings: {'; '.join(chosen)}")
@@ -211,7 +215,8 @@ def movielens(page: Page, tables: Lake | None) -> None:
         "fifth of each user's ratings is the test, another fifth the validation; of the others 3, 10, 50 or all are "
         "kept for training, expected rates included.",
         "There are no days. For the product's tables, which predict a day's impressions from those before it, the "
-        f"training ratings stand on two days: the first gives the expected rates of the second. {agreement}",
+        f"training ratings stand on two days: the first gives the expected rates of the second. Of all ratings: "
+        f"{agreement}",
         "Chosen on the validation split: " + ". ".join(chosen_lines) + ".",
     )
     for name in METRICS:
@@ -282,6 +287,72 @@ def simulated(page: Page, tables: Lake) -> None:
     }
     page.text("**Slope of the truth on the estimate**; 1 is calibrated, below 1 the estimate exaggerates")
     page.table(["estimate", "slope"], list(map(list, slopes.items())))
+    page.text(
+        "The truth is a user's ratio for the average item that lives, the log is of the items that policies show, "
+        "which are engaged with so often that a taste adds less to their rate. What the log itself shows of users and "
+        "categories, by their true ratio:"
+    )
+    page.table(*_seen_by_truth(made))
+
+
+def half_lives(page: Page, tables: Lake) -> None:
+    """The log loss by the half-life that evidence is weighted with: its NumPy version, over the same impressions."""
+    print("half-lives on the simulator and on KuaiRand …", flush=True)
+    feed = simulations.DRIFTING
+    found = product.simulated_impressions(tables, feed)
+    days = range(feed.days - TESTED, feed.days)
+    impressions = data.kuairand()
+    rates = Rates(impressions.where(impressions.rows["day"].to_numpy() < KUAIRAND_LAST))
+    logs = {
+        f"simulator, {TESTED} days": (found, days),
+        "KuaiRand, last day": (Known.of(impressions, rates.of(impressions)), range(KUAIRAND_LAST, KUAIRAND_LAST + 1)),
+    }
+    page.head("Half-lives")
+    page.text(
+        f"What affinities predict of a day from all days before it, each weighted by its age. The simulated feed has "
+        f"{feed.days} days, {feed.users:,} users and {feed.events_per_day:,} impressions a day (seed {feed.seed}), the "
+        f"product's expected rates, and tastes that drift and switch; each of its last {TESTED} days is predicted. The "
+        "estimator is the NumPy version, as one segment. In brackets: the log loss less that of 28 days, paired."
+    )
+    rows = [["none" if life is None else f"{life:g} days"] for life in HALF_LIVES]
+    for known, tested in logs.values():
+        losses = [_losses_by_day(known, tested, life) for life in HALF_LIVES]
+        user = losses[0]["user"].factorize()[0]
+        users = int(user.max()) + 1
+        resamples = Resamples.draw(users, RESAMPLES, SEED)
+        one = metrics.by_user(np.ones(len(user)), user, users)
+        means = [
+            metrics.ratio_of_sums(metrics.by_user(of["loss"].to_numpy(), user, users), one, resamples) for of in losses
+        ]
+        long = means[HALF_LIVES.index(28)]
+        for row, mean in zip(rows, means, strict=True):
+            row.append(f"{mean[0]:.5f} ({Interval.of(mean - long).text(5, signed=True)})")
+    page.table(["half-life", *logs], rows)
+
+
+def _losses_by_day(known: Known, days: Iterable[int], life: float | None) -> pd.DataFrame:
+    """user and loss of each impression of these days, predicted from the days before."""
+    result = []
+    for day in days:
+        train, test = known.where(known.shares["day"] < day), known.where(known.shares["day"] == day)
+        age = day - 1 - train.shares["day"].to_numpy()
+        fitted = credibility.fit(train, 1.0 if life is None else 0.5 ** (age / life))
+        user = test.shares.drop_duplicates("row").sort_values("row")["user"]
+        loss = metrics.losses(test.engaged, np.minimum(fitted.predict(test), 1.0))
+        result.append(pd.DataFrame({"user": user.to_numpy(), "loss": loss}))
+    return pd.concat(result, ignore_index=True)
+
+
+def _seen_by_truth(made: product.SimulatedAffinities) -> tuple[list[str], list[list[str]]]:
+    """Observed by expected over the users and categories of each range of true ratios."""
+    cells = made.evidence.merge(made.truth, on=["user_id", "category"]).astype({"observed": float, "expected": float})
+    edges = [0, 0.5, 1, 2, 4, np.inf]
+    of = cells.assign(true=cells["ratio"] * cells["expected"]).groupby(pd.cut(cells["ratio"], edges), observed=True)
+    sums = of[["observed", "expected", "true"]].sum()
+    return ["true ratio", *(f"{interval.left:g} to {interval.right:g}" for interval in sums.index)], [
+        ["mean, as it was shown", *(f"{value:.2f}" for value in sums["true"] / sums["expected"])],
+        ["observed by expected", *(f"{value:.2f}" for value in sums["observed"] / sums["expected"])],
+    ]
 
 
 def _count_ratios(evidence: pd.DataFrame, grid: pd.MultiIndex, user: np.ndarray, truth: Floats) -> dict[str, Floats]:
@@ -310,9 +381,7 @@ def _count_ratios(evidence: pd.DataFrame, grid: pd.MultiIndex, user: np.ndarray,
 
 
 def _twice(impressions: Impressions) -> Impressions:
-    """The same impressions on day 0 and on day 1, where the product is to be asked; otherwise as they are."""
-    if not product.available():
-        return impressions
+    """The same impressions on day 0, which gives the expected rates, and on day 1, which is the evidence."""
     rows = pd.concat([impressions.rows, impressions.rows.assign(day=1)], ignore_index=True)
     again = impressions.shares.assign(row=impressions.shares["row"] + len(impressions.rows))
     return Impressions(rows, pd.concat([impressions.shares, again], ignore_index=True))

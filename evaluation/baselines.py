@@ -32,15 +32,21 @@ class Known:
     """Impressions as one row per impression and category, with the expected rate of each."""
 
     shares: pd.DataFrame
-    """row, user, surface, category, weight, engaged, expected"""
+    """row, user, surface, day, category, weight, engaged, expected"""
     rows: int
 
     @classmethod
     def of(cls, impressions: Impressions, expected: Floats) -> Known:
         """``expected``: one rate for each row of ``impressions.shares``."""
-        wide = impressions.rows[["user", "surface", "engaged"]]
+        wide = impressions.rows[["user", "surface", "day", "engaged"]]
         shares = impressions.shares.join(wide, on="row")
         return cls(shares.assign(expected=expected), len(impressions.rows))
+
+    def where(self, keep: pd.Series) -> Known:
+        """The impressions whose shares ``keep`` marks: all of one, or none."""
+        kept = self.shares[keep]
+        rows, names = pd.factorize(kept["row"])
+        return Known(kept.assign(row=rows), len(names))
 
     def summed(self, values: Floats) -> Floats:
         """The sum over an impression's categories of share × value."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation.baselines import Known
-from evaluation.metrics import Floats
+from evaluation.metrics import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Credibility:
     affinity: pd.Series
     """by (user, category)"""
     mean: float
-    """The ratio of a user of whom nothing is known."""
+    """The ratio of a user of whom nothing is known, or one impression."""
+    slope: float
+    """What is added to it for each unit of the logarithm of the user's impressions."""
     user_variance: float
     category_variance: float
 
@@ -38,22 +40,24 @@ class Credibility:
         return test.summed(shares["expected"].to_numpy() * ratio)
 
 
-def fit(train: Known) -> Credibility:
-    """The affinities of all users of ``train``, as one segment without decay."""
+def fit(train: Known, aged: Floats | float = 1.0) -> Credibility:
+    """The affinities of all users of ``train``, as one segment; ``aged`` is what age leaves of each share's weight."""
     shares = train.shares
-    w, e = shares["weight"], shares["expected"]
+    whole, e = shares["weight"], shares["expected"]
+    w, rest = whole * aged, (1 - whole) * aged
     sums = (
         pd.DataFrame(
             {
                 "user": shares["user"],
                 "category": shares["category"],
+                "impressions": w,
                 "observed": w * shares["engaged"],
                 "expected": w * e,
                 # A Bernoulli of mean c·e has the variance c·(v + p) − c²·p, with v = Σ e(1−e) and p = Σ e².
                 "v": w * w * e * (1 - e),
                 "p": w * w * e * e,
-                "v_shared": w * (1 - w) * e * (1 - e),
-                "p_shared": w * (1 - w) * e * e,
+                "v_shared": w * rest * e * (1 - e),
+                "p_shared": w * rest * e * e,
             }
         )
         .groupby(["user", "category"])
@@ -61,12 +65,12 @@ def fit(train: Known) -> Credibility:
         .reset_index()
     )
     user, users = pd.factorize(sums["user"])
-    first = _variances(sums, user, 1.0)
-    mean = _mean(sums, user, sum(first))
-    tau_u, tau_c = _variances(sums, user, mean)
+    mean, slope = _line(sums, user)
+    prior = _prior(sums, user, mean, slope)[user]
+    tau_u, tau_c = _variances(sums, user, prior)
     exposure = sums["expected"].to_numpy()
-    deviation = (sums["observed"].to_numpy() - mean * exposure) / exposure
-    noise = _noise(sums["v"], sums["p"], mean) / exposure**2
+    deviation = (sums["observed"].to_numpy() - prior * exposure) / exposure
+    noise = np.maximum(sums["v"].to_numpy(), 1e-12) / exposure**2
     if tau_c > 0:
         z = tau_c / (tau_c + noise)
         total = np.bincount(user, z)
@@ -75,26 +79,54 @@ def fit(train: Known) -> Credibility:
         z = np.zeros(len(sums))
         total = np.bincount(user, 1 / noise)
         of_user = tau_u * np.bincount(user, deviation / noise) / (tau_u * total + 1)
-    affinity = mean + z * deviation + (1 - z) * of_user[user]
+    affinity = prior + z * deviation + (1 - z) * of_user[user]
     index = pd.MultiIndex.from_frame(sums[["user", "category"]])
-    return Credibility(pd.Index(users), mean + of_user, pd.Series(affinity, index), mean, tau_u, tau_c)
+    means = of_user + _prior(sums, user, mean, slope)
+    return Credibility(pd.Index(users), means, pd.Series(affinity, index), mean, slope, tau_u, tau_c)
 
 
-def _noise(v: pd.Series, p: pd.Series, mean: float) -> Floats:
-    return np.maximum((mean * (v + p) - mean * mean * p).to_numpy(), 1e-12)
+def _line(sums: pd.DataFrame, user: Ints) -> tuple[float, float]:
+    """Mean and slope of users' ratios over the logarithm of their impressions, the slope shrunk by its own error."""
+    exposure = np.bincount(user, sums["expected"])
+    ratio = np.bincount(user, sums["observed"]) / exposure
+    activity = _activity(sums, user)
+    weight = exposure**2 / (exposure**2 + np.bincount(user, sums["v"] + sums["v_shared"]))
+    middle, level = np.average(activity, weights=weight), np.average(ratio, weights=weight)
+    spread = float((weight * (activity - middle) ** 2).sum())
+    if spread <= 1e-6:
+        return float(level), 0.0
+    slope = float((weight * (activity - middle) * (ratio - level)).sum()) / spread
+    slope *= max(1 - 1 / (spread * slope**2), 0.0) if slope else 0.0
+    return max(float(level - slope * middle), 0.0), slope
 
 
-def _variances(sums: pd.DataFrame, user: Floats, mean: float) -> tuple[float, float]:
-    """τ²_u and τ²_c around ``mean``: products of residuals of different impressions only."""
-    residual = (sums["observed"] - mean * sums["expected"]).to_numpy()
+def _activity(sums: pd.DataFrame, user: Ints) -> Floats:
+    return np.log(np.maximum(np.bincount(user, sums["impressions"]), 1.0))
+
+
+def _prior(sums: pd.DataFrame, user: Ints, mean: float, slope: float) -> Floats:
+    return np.maximum(mean + slope * _activity(sums, user), 0.0)
+
+
+def _variances(sums: pd.DataFrame, user: Ints, prior: Floats) -> tuple[float, float]:
+    """τ²_u and τ²_c around each user's ``prior``: products of residuals of different impressions only.
+
+    What an impression is expected to contribute with itself is taken out: y is 0 or 1 with the mean c·e, c the user's
+    ratio as it was observed.
+    """
     exposure = sums["expected"].to_numpy()
-    own = _noise(sums["v"], sums["p"], mean)
-    shared = (mean * (sums["v_shared"] + sums["p_shared"]) - mean * mean * sums["p_shared"]).to_numpy()
+    residual = sums["observed"].to_numpy() - prior * exposure
+    ratio = (np.bincount(user, sums["observed"]) / np.bincount(user, sums["expected"]))[user]
+
+    def own(v: pd.Series, p: pd.Series) -> Floats:
+        # E(y - b e)² = c e - 2 b c e² + b² e², and v + p is the sum of w² e.
+        return (ratio * (v + p) + (prior**2 - 2 * prior * ratio) * p).to_numpy()
 
     def squared(values: Floats) -> float:
         return float((np.bincount(user, values) ** 2).sum())
 
-    same = float((residual**2 - own).sum()), float((exposure**2 - sums["p"]).sum())
+    mine, shared = own(sums["v"], sums["p"]), own(sums["v_shared"], sums["p_shared"])
+    same = float((residual**2 - mine).sum()), float((exposure**2 - sums["p"]).sum())
     across = (
         squared(residual) - float((residual**2 + shared).sum()),
         squared(exposure) - float((exposure**2 + sums["p_shared"]).sum()),
@@ -105,15 +137,6 @@ def _variances(sums: pd.DataFrame, user: Floats, mean: float) -> tuple[float, fl
     if total <= between:
         return max(_quotient(same[0] + across[0], same[1] + across[1]), 0.0), 0.0
     return between, total - between
-
-
-def _mean(sums: pd.DataFrame, user: Floats, variance: float) -> float:
-    """The mean of users, each weighted by its credibility: not by its impressions, as the baseline is."""
-    residual = np.bincount(user, sums["observed"] - sums["expected"])
-    exposure = np.bincount(user, sums["expected"])
-    weight = exposure**2 / np.bincount(user, sums["v"] + sums["v_shared"])
-    credibility = variance * weight / (variance * weight + 1)
-    return 1.0 + (_quotient(float((credibility * residual / exposure).sum()), float(credibility.sum())))
 
 
 def _quotient(above: float, below: float) -> float:

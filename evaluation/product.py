@@ -14,6 +14,7 @@ from evaluation.baselines import Known
 from evaluation.data import NO_CATEGORY, Impressions
 from evaluation.metrics import Floats
 from evaluation.spark import Lake
+from feedmill.simulate.settings import Settings
 from feedmill.timeline import DAY
 from include.tables import TABLES
 
@@ -22,11 +23,6 @@ START = datetime(2026, 5, 1, tzinfo=UTC)
 
 ANY = "*"
 HORIZON = "long"
-
-
-def available() -> bool:
-    """Whether the map has the affinity's tables."""
-    return "features.user_category_affinity" in {table.name for table in TABLES}
 
 
 AFFINITY = (
@@ -94,13 +90,13 @@ class Affinities:
         own = rows.set_index(["user_id", "category"])["affinity"]
         of_user = rows.drop_duplicates("user_id").set_index("user_id")["user_affinity"]
         found = own.reindex(pd.MultiIndex.from_frame(shares[["user", "category"]])).to_numpy()
-        means = of_user.reindex(shares["user"]).fillna(self.mean).to_numpy()
+        means = of_user.reindex(shares["user"]).fillna(float(self.fit["mean_affinity"])).to_numpy()
         return test.summed(shares["expected"].to_numpy() * np.where(np.isnan(found), means, found))
 
     @property
-    def mean(self) -> float:
-        """The affinity of a user of whom nothing is known."""
-        return _mean(self.variances, self.horizon)
+    def fit(self) -> pd.Series:
+        """The row of features.affinity_variances for all users."""
+        return _of_all(self.variances, self.horizon)
 
 
 class SimulatedAffinities:
@@ -128,14 +124,51 @@ class SimulatedAffinities:
         rows = self.affinity[self.affinity["horizon"] == horizon]
         own = rows.set_index(["user_id", "category"])["affinity"].reindex(grid).to_numpy()
         of_user = rows.drop_duplicates("user_id").set_index("user_id")["user_affinity"]
-        means = of_user.reindex(grid.get_level_values(0)).fillna(_mean(self.variances, horizon)).to_numpy()
+        unknown = float(_of_all(self.variances, horizon)["mean_affinity"])
+        means = of_user.reindex(grid.get_level_values(0)).fillna(unknown).to_numpy()
         return np.where(np.isnan(own), means, own)
 
 
-def _mean(variances: pd.DataFrame, horizon: str) -> float:
-    """The affinity of a user of whom nothing is known."""
-    of_all = variances[(variances["segment"] == ANY) & (variances["horizon"] == horizon)]
-    return float(of_all["mean"].iloc[0]) if "mean" in variances and len(of_all) else 1.0
+def _of_all(variances: pd.DataFrame, horizon: str) -> pd.Series:
+    return variances[(variances["segment"] == ANY) & (variances["horizon"] == horizon)].iloc[0]
+
+
+def simulated_impressions(tables: Lake, feed: Settings) -> Known:
+    """The impressions of a simulated feed in their categories, with the rates that the product's baseline expects.
+
+    Those of the first day have none, and are left out. Days are numbered from the feed's first.
+    """
+    from pyspark.sql import functions as F
+
+    from include.spark.baseline import with_rate
+    from include.spark.impressions import impressions, with_categories
+
+    tables.empty()
+    tables.land(simulated.folder(feed), feed.start, feed.end)
+    for name in AFFINITY[:2]:
+        tables.build(TABLES[name], feed.start, feed.end)
+    clean = tables.rows(TABLES["events.clean"]).where(F.col("user_id").isNotNull()).withColumn("day", F.to_date("hour"))
+    shown = impressions(clean).where(F.col("shown") == 1)
+    rows = with_rate(
+        with_categories(shown, tables.rows(TABLES["catalog.items"])),
+        tables.rows(TABLES["features.engagement_baseline"]),
+    )
+    found = (
+        rows.where(F.col("rate").isNotNull())
+        .select(
+            F.concat_ws("/", "event_id", "item_id").alias("row"),
+            F.col("user_id").alias("user"),
+            "surface",
+            F.date_diff("day", F.lit(feed.start.date())).alias("day"),
+            "category",
+            "weight",
+            "engaged",
+            F.col("rate").alias("expected"),
+        )
+        .toPandas()
+    )
+    numbers, names = pd.factorize(found["row"])
+    return Known(found.assign(row=numbers), len(names))
 
 
 def land(tables: Lake, impressions: Impressions) -> None:

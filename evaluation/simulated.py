@@ -13,6 +13,9 @@ from feedmill.simulate.settings import Settings
 FEED = Settings(datetime(2026, 1, 5, tzinfo=UTC), days=28, users=4000, events_per_day=12_000, items=1500, seed=11)
 """What estimators are judged on. Its seed was used for nothing else."""
 
+DRIFTING = Settings(datetime(2026, 1, 5, tzinfo=UTC), days=84, users=2000, events_per_day=8000, items=1500, seed=12)
+"""Long enough for tastes to drift: what half-lives are compared on."""
+
 
 def folder(settings: Settings = FEED) -> Path:
     """The feed's landing zone and truth; its name says its settings, so that another feed has another folder."""

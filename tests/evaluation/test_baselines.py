@@ -75,3 +75,31 @@ def test_users_who_are_alike_get_what_the_average_user_gets():
     fitted = credibility.fit(drawn(2000, 3, user_variance=0.0, category_variance=0.0))
     assert fitted.user_variance < 0.01
     assert fitted.affinity.sub(1).abs().max() < 0.15
+
+
+def test_users_of_few_impressions_are_expected_to_be_as_such_users_are_and_the_unknown_as_those_of_one():
+    generator = np.random.default_rng(9)
+    rows = [
+        (f"u{user}", "c", int(generator.random() < 0.3 * (1.6 - 0.25 * np.log(shown))))
+        for user in range(6000)
+        for shown in [1 + user % 50]
+        for _ in range(shown)
+    ]
+    fitted = credibility.fit(known(rows, 0.3))
+    assert fitted.mean == pytest.approx(1.6, abs=0.1)
+    assert fitted.slope == pytest.approx(-0.25, abs=0.03)
+    assert fitted.user_variance < 0.02
+    assert fitted.predict(known([("new", "c", 0)], 0.3)) == pytest.approx([0.3 * fitted.mean])
+
+
+def test_where_users_have_as_many_impressions_the_unknown_are_as_all_others():
+    fitted = credibility.fit(drawn(500, 3, user_variance=0.09, category_variance=0.0))
+    assert fitted.slope == 0
+    assert fitted.mean == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_share_that_age_leaves_nothing_of_counts_as_one_that_was_never_there():
+    new = [("u", "a", 1), ("u", "b", 0), ("v", "a", 0), ("v", "b", 1), ("v", "a", 1)]
+    train = known([*new, ("u", "a", 0), ("v", "b", 0)], 0.4)
+    aged = credibility.fit(train, np.array([1.0] * 5 + [0.0] * 2))
+    assert aged.affinity.to_dict() == pytest.approx(credibility.fit(known(new, 0.4)).affinity.to_dict())

@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from include.spark.credibility import SUMS, estimates, lower_bound, products, variances
+from include.spark.credibility import SUMS, estimates, fitted, lower_bound, prior, products, variances
 
-SCHEMA = "segment string, user string, category string, " + ", ".join(f"{name} decimal(28,10)" for name in SUMS)
+SCHEMA = "segment string, user string, category string, " + ", ".join(
+    f"{name} decimal(28,10)" for name in ("impressions", *SUMS)
+)
+PRIOR = 1.2
+"""What is expected of a user in the tests of estimates."""
 
 
 def impressions(rng, users, categories, shown, several=False, user_variance=0.3, category_variance=0.2):
@@ -40,8 +45,9 @@ def sums_of(rows, segment="s"):
     """The sums by user and category, from their definitions."""
     found = {}
     for user, impression, category, w, e, y in rows:
-        sums = found.setdefault((user, category), dict.fromkeys(SUMS, 0.0))
+        sums = found.setdefault((user, category), dict.fromkeys(("impressions", *SUMS), 0.0))
         others = [(v, f) for u, i, c, v, f, _ in rows_of(rows, user, impression) if c != category]
+        sums["impressions"] += w
         sums["observed"] += w * y
         sums["expected"] += w * e
         sums["variance"] += w * w * e * (1 - e)
@@ -93,7 +99,7 @@ def estimates_by_formula(members, user_variance, category_variance):
         precision = 1 / (category_variance + noise)
         z = category_variance * precision
         level = user_variance * precision.sum() / (user_variance * precision.sum() + 1)
-        mean = 1 + level * ((precision * x).sum() / precision.sum() - 1)
+        mean = PRIOR + level * ((precision * x).sum() / precision.sum() - PRIOR)
         affinity = z * x + (1 - z) * mean
         spread = category_variance * (1 - z) + (1 - z) ** 2 * user_variance * (1 - level)
         for row, values in zip(mine, zip(z, affinity, spread, strict=True), strict=True):
@@ -110,12 +116,14 @@ def small(frame):
         made[name] = impressions(rng, users=6, categories=3, shown=12, several=several)
     members = {name: sums_of(rows, name) for name, rows in made.items()}
     given_ = frame(SCHEMA, [as_decimals(row) for rows in members.values() for row in rows])
-    fitted = variances(products(given_, ["segment", "user"]), ["segment"])
-    joined = given_.join(fitted.select("segment", "group_variance", "member_variance"), "segment")
+    spread = variances(products(given_, ["segment", "user"]), ["segment"])
+    joined = given_.join(spread.select("segment", "group_variance", "member_variance"), "segment").withColumn(
+        "prior", F.lit(PRIOR)
+    )
     return {
         "rows": made,
         "members": members,
-        "variances": {row["segment"]: row for row in fitted.collect()},
+        "variances": {row["segment"]: row for row in spread.collect()},
         "estimates": {
             (r["segment"], r["user"], r["category"]): r for r in estimates(joined, ["segment", "user"]).collect()
         },
@@ -138,8 +146,8 @@ def test_the_variances_are_those_of_all_pairs_of_different_impressions(small, na
 
 @pytest.mark.parametrize("name", ["one", "several"])
 def test_the_estimates_are_those_of_the_formulas(small, name):
-    fitted = small["variances"][name]
-    expected = estimates_by_formula(small["members"][name], fitted["group_variance"], fitted["member_variance"])
+    spread = small["variances"][name]
+    expected = estimates_by_formula(small["members"][name], spread["group_variance"], spread["member_variance"])
     assert expected
     for key, (z, affinity, spread, mean) in expected.items():
         row = small["estimates"][(name, *key)]
@@ -156,7 +164,7 @@ def quantile(mean, variance):
 
 
 LIMITS = {
-    # member: (segment, observed, expected, variance, user variance, category variance)
+    # member: (segment, observed, expected, variance, user variance, category variance, prior where it is not 1)
     "a": ("categories alike", 30, 10, 9, 0.5, 0.0),
     "b": ("categories alike", 10, 20, 18, 0.5, 0.0),
     "c": ("users alike", 30, 10, 9, 0.0, 0.5),
@@ -166,25 +174,22 @@ LIMITS = {
     "g": ("no evidence", 3, 0, 0, 0.5, 0.5),
     "h": ("certain", 5, 5, 0, 0.5, 0.5),
     "i": ("nothing engaged", 0, 10, 9, 0.5, 0.5),
+    "j": ("no evidence, of the light", 0, 0, 0, 0.5, 0.5, 1.3),
+    "k": ("evidence, of the light", 10, 10, 9, 0.5, 0.0, 1.3),
+    "l": ("of those who never engage", 0, 0, 0, 0.5, 0.5, 0),
 }
 
 
 @pytest.fixture(scope="module")
 def limits(frame):
     """Estimates of the limits by member; one Spark job."""
-    names = ("observed", "expected", "variance", "group_variance", "member_variance")
+    names = ("observed", "expected", "variance", "group_variance", "member_variance", "prior")
     schema = "g string, m string, " + ", ".join(f"{name} double" for name in names)
     rows = [
-        dict(
-            zip(
-                ("m", "g", "observed", "expected", "variance", "group_variance", "member_variance"),
-                (m, *v),
-                strict=True,
-            )
-        )
-        for m, v in LIMITS.items()
+        {"m": m, "g": group} | dict(zip(names, map(float, (*values, 1)[: len(names)]), strict=True))
+        for m, (group, *values) in LIMITS.items()
     ]
-    typed = frame(schema, [{k: float(v) if isinstance(v, int) else v for k, v in row.items()} for row in rows])
+    typed = frame(schema, rows)
     return {row["m"]: row for row in estimates(typed, ["g"]).collect()}
 
 
@@ -213,6 +218,16 @@ def test_without_evidence_the_estimate_is_the_prior_and_engagements_alone_are_no
     assert 0 < limits["f"]["lower_bound"] < 1
 
 
+def test_without_evidence_the_estimate_is_what_is_expected_of_such_a_user(limits):
+    assert [(limits[m]["estimate"], limits[m]["group_estimate"]) for m in "jl"] == [(1.3, 1.3), (0, 0)]
+    assert limits["l"]["lower_bound"] == 0
+
+
+def test_a_user_s_mean_is_shrunk_to_what_is_expected_of_such_a_user(limits):
+    believed = 0.5 * (100 / 9) / (0.5 * (100 / 9) + 1)
+    assert limits["k"]["group_estimate"] == pytest.approx(1.3 + believed * (1 - 1.3))
+
+
 def test_evidence_without_chance_is_believed(limits):
     assert (limits["h"]["estimate"], limits["h"]["credibility"]) == (1, 1)
 
@@ -238,6 +253,114 @@ def test_known_variances_are_found_again(frame):
     assert found["member_variance"] == pytest.approx(0.25, abs=0.1)
 
 
+def line_by_formula(members):
+    """Weighted least squares over the logarithm of users' impressions; the slope shrunk by its own error."""
+    users = sorted({row["user"] for row in members})
+    sums = np.array(
+        [
+            [sum(row[name] for row in members if row["user"] == user) for name in ("impressions", *SUMS)]
+            for user in users
+        ]
+    )
+    shown, observed, expected, chance, _, own, _, shared = sums.T
+    weight = expected**2 / (expected**2 + chance * (1 + shared / own))
+    design = np.column_stack([np.ones(len(users)), np.log(np.maximum(shown, 1))])
+    normal = design.T @ (weight[:, None] * design)
+    _, slope = np.linalg.solve(normal, design.T @ (weight * observed / expected))
+    error = np.linalg.inv(normal)[1, 1]
+    believed = max(1 - error / slope**2, 0)
+    middle, level = (np.average(values, weights=weight) for values in (design[:, 1], observed / expected))
+    return level - believed * slope * middle, believed * slope, believed
+
+
+def lines(frame, members):
+    """What is fitted to these members, by segment."""
+    given_ = frame(SCHEMA, [as_decimals(row) for row in members])
+    found = fitted(products(given_, ["segment", "user"], also=["impressions"]), ["segment"]).collect()
+    return {row["segment"]: row for row in found}
+
+
+def leaning(rng, users, ratio, spread=0.0, several=False):
+    """Users of 1 to 60 impressions of a rate of 0.2 in two categories; ``ratio`` of their number is their affinity, of
+    the variance ``spread``."""
+    rows = []
+    for user in range(users):
+        shown = int(np.exp(rng.uniform(0, np.log(60))))
+        affinity = ratio(shown) + np.sqrt(spread) * rng.choice([-1.0, 1.0])
+        for impression in range(shown):
+            engaged = int(rng.uniform() < 0.2 * affinity)
+            parts = [(0.25, 0), (0.75, 1)] if several else [(1.0, rng.integers(2))]
+            rows += [(f"u{user}", impression, f"c{category}", w, 0.2, engaged) for w, category in parts]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def leant(frame):
+    """Members and fits of segments whose users lean, and of some that cannot; one Spark job."""
+    rng = np.random.default_rng(3)
+    made = {
+        "light users engage more": leaning(rng, 1500, lambda shown: 1.5 - 0.2 * np.log(shown), spread=0.09),
+        "several categories": leaning(rng, 60, lambda shown: 3 - 0.7 * np.log(shown), several=True),
+        "hardly leaning": [
+            (f"u{shown}-{engaged}", n, "c", 1.0, 0.2, int(n < engaged))
+            for shown, engaged in ((5, 2), (5, 0), (10, 3), (10, 1), (20, 5), (20, 4))
+            for n in range(shown)
+        ],
+        "of one size": [(f"u{user}", n, "c", 1.0, 0.2, int(n < user % 4)) for user in range(8) for n in range(3)],
+        "one user": [("u", n, "c", 1.0, 0.2, int(n < 2)) for n in range(5)],
+    }
+    members = {name: sums_of(rows, name) for name, rows in made.items()}
+    nothing = dict.fromkeys(("impressions", *SUMS), 0.0) | {"observed": 2.0}
+    members["nothing expected"] = [{"segment": "nothing expected", "user": "u", "category": "c", **nothing}]
+    return members, lines(frame, [row for rows in members.values() for row in rows])
+
+
+@pytest.mark.parametrize("name", ["light users engage more", "several categories"])
+def test_the_line_is_that_of_weighted_least_squares_over_the_logarithm_of_impressions(leant, name):
+    members, found = leant
+    row = found[name]
+    expected = line_by_formula(members[name])
+    assert (row["mean"], row["slope"], row["slope_credibility"]) == pytest.approx(expected, rel=1e-5)
+    assert row["slope_credibility"] > 0.5
+
+
+def test_variances_are_those_around_the_line(frame, leant):
+    members, found = leant
+    row = found["light users engage more"]
+    assert row["mean"] == pytest.approx(1.5, abs=0.05)
+    assert row["slope"] == pytest.approx(-0.2, abs=0.03)
+    assert row["group_variance"] == pytest.approx(0.09, abs=0.03)
+    given_ = frame(SCHEMA, [as_decimals(member) for member in members["light users engage more"]])
+    (around_one,) = variances(products(given_, ["segment", "user"]), ["segment"]).collect()
+    assert around_one["group_variance"] > row["group_variance"]
+
+
+def test_a_slope_that_is_no_larger_than_its_error_is_none(leant):
+    members, found = leant
+    row = found["hardly leaning"]
+    assert (row["slope"], row["slope_credibility"]) == (0, 0)
+    assert row["mean"] == pytest.approx(line_by_formula(members["hardly leaning"])[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["of one size", "one user"])
+def test_users_of_one_number_of_impressions_have_a_mean_and_no_slope(leant, name):
+    _, found = leant
+    assert found[name]["slope"] == 0
+    observed, expected = (float(found[name][column]) for column in ("observed", "expected"))
+    assert found[name]["mean"] == pytest.approx(observed / expected)
+
+
+def test_where_nothing_was_expected_the_mean_is_the_average_user(leant):
+    row = leant[1]["nothing expected"]
+    assert [row[name] for name in ("mean", "slope", "group_variance", "member_variance")] == [1, 0, 0, 0]
+
+
+def test_up_to_the_first_impression_a_user_is_expected_to_be_as_one_of_whom_nothing_is_known(spark):
+    shown = spark.createDataFrame([(0.0,), (0.2,), (1.0,), (math.e,), (math.exp(9),)], "shown double")
+    line = shown.withColumn("mean", F.lit(1.5)).withColumn("slope", F.lit(-0.2))
+    assert [row[0] for row in line.select(prior(F.col("shown"))).collect()] == pytest.approx([1.5, 1.5, 1.5, 1.3, 0])
+
+
 @settings(max_examples=3, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), parts=st.integers(1, 7))
 def test_the_same_rows_in_any_order_and_partitions_give_the_same_bits(frame, seed, parts):
@@ -246,8 +369,9 @@ def test_the_same_rows_in_any_order_and_partitions_give_the_same_bits(frame, see
 
     def bits(rows, parts):
         given_ = frame(SCHEMA, rows).repartition(parts)
-        fitted = variances(products(given_, ["segment", "user"]), ["segment"])
-        joined = given_.join(fitted.select("segment", "group_variance", "member_variance"), "segment")
+        line = fitted(products(given_, ["segment", "user"], also=["impressions"]), ["segment"])
+        shown = F.sum("impressions").over(Window.partitionBy("segment", "user"))
+        joined = given_.join(line.drop("observed", "expected"), "segment").withColumn("prior", prior(shown))
         return sorted(tuple(map(str, row)) for row in estimates(joined, ["segment", "user"]).collect())
 
     shuffled = [members[n] for n in rng.permutation(len(members))]

@@ -33,7 +33,7 @@ def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
         *[(w * w * F.col(name)).alias(name) for name in SECOND_ORDER],
     )
     spread = variances(products(members, _CATEGORY), ("day", "surface")).select(
-        "day", "surface", "group_variance", "member_variance"
+        "day", "surface", "group_variance", "member_variance", F.lit(1.0).alias("prior")
     )
     estimated = (
         estimates(members.join(F.broadcast(spread), ["day", "surface"]), _CATEGORY)

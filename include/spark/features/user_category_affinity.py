@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.window import WindowSpec
 
-from include.spark.credibility import estimates
+from include.spark.credibility import estimates, prior
 from include.spark.exact import exact, ratio
 
 USER = ("day", "horizon", "user_id")
@@ -13,19 +13,23 @@ USER = ("day", "horizon", "user_id")
 def transform(user_category_window: DataFrame, affinity_variances: DataFrame) -> DataFrame:
     """One row per day, horizon, user and category within the horizon; ranked by affinity, then by name.
 
-    Of a category that the user was never shown, the affinity is ``user_affinity``; of a user without a row, 1.
+    Of a category that the user was never shown, the affinity is ``user_affinity``; of a user without a row, the
+    segment's ``mean_affinity`` in features.affinity_variances.
     """
     fitted = affinity_variances.select(
         "day",
         "horizon",
         "segment",
+        F.col("mean_affinity").alias("mean"),
+        F.col("activity_slope").alias("slope"),
         F.col("user_variance").alias("group_variance"),
         F.col("category_variance").alias("member_variance"),
     )
     members = user_category_window.repartition("user_id").join(F.broadcast(fitted), ["day", "horizon", "segment"])
     ranked = Window.partitionBy(*USER).orderBy(F.desc("affinity"), "category")
+    shown = F.sum("impressions").over(Window.partitionBy(*USER))
     return (
-        estimates(members, USER)
+        estimates(members.withColumn("prior", prior(shown)), USER)
         .withColumnsRenamed({"estimate": "affinity", "group_estimate": "user_affinity"})
         .withColumn("rank", F.row_number().over(ranked))
         .withColumn("categories", F.count("*").over(Window.partitionBy(*USER)).cast("int"))

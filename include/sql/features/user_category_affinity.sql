@@ -9,7 +9,7 @@ CREATE TABLE features.user_category_affinity (
     affinity DOUBLE NOT NULL COMMENT 'Engagement as a multiple of what the average user does with the same impressions: 1 = average, 2 = twice. 0 or more; never null.',
     lower_bound DOUBLE NOT NULL COMMENT '5 % quantile of the affinity, given its evidence; docs/affinity.md says how often the truth is below. 0 to affinity; never null.',
     credibility DOUBLE NOT NULL COMMENT 'z: how much of the affinity is the category\'s own evidence; the rest is user_affinity. 0 to 1; never null.',
-    user_affinity DOUBLE NOT NULL COMMENT 'The user\'s affinity over all categories: what holds for a category that the user was never shown. 0 or more; never null.',
+    user_affinity DOUBLE NOT NULL COMMENT 'The user\'s affinity over all categories: what holds for a category that the user was never shown. For a user without a row it is mean_affinity of features.affinity_variances. 0 or more; never null.',
     preference_share DECIMAL(7,6) NOT NULL COMMENT 'The category\'s part of the sum of the user\'s affinities, in millionths. Sums to 1 per day, horizon and user; never null.',
     share_sum DECIMAL(7,6) NOT NULL COMMENT 'Sum of preference_share over the user\'s categories: 1. Never null.',
     impressions DECIMAL(18,10) NOT NULL COMMENT 'Impressions, weighted by age. 0 or more; never null.',

@@ -1,5 +1,6 @@
 """features.affinity_variances: by segment where there are users enough, and of all users where not."""
 
+import math
 from datetime import date
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ SCHEMA = (
 )
 
 
-def member(user, category, observed, expected=10.0, segment="large", horizon="long"):
+def member(user, category, observed, expected=10.0, segment="large", horizon="long", impressions=100.0):
     """Many impressions of a small rate: their own products are small."""
     sums = {
         "observed": observed,
@@ -29,7 +30,7 @@ def member(user, category, observed, expected=10.0, segment="large", horizon="lo
         "shared_expected": 0.0,
     }
     row = {"day": DAY, "horizon": horizon, "user_id": user, "category": category, "segment": segment}
-    return row | {name: Decimal(str(value)) for name, value in {"impressions": 100.0, **sums}.items()}
+    return row | {name: Decimal(str(value)) for name, value in {"impressions": impressions, **sums}.items()}
 
 
 def users(segment, count, horizon="long"):
@@ -44,6 +45,8 @@ ROWS = [
     *users("small", 2),
     member("alone", "news", 40, segment="one user"),
     *users("calm", 2, horizon="short"),
+    *[member(f"light{n}", "news", 15, segment="leaning", horizon="both", impressions=1.0) for n in range(ENOUGH // 2)],
+    *[member(f"heavy{n}", "news", 5, segment="leaning", horizon="both") for n in range(ENOUGH // 2)],
 ]
 
 
@@ -62,6 +65,7 @@ def test_a_segment_and_all_segments_have_a_row_for_each_horizon(rows):
     assert rows.keys() == {
         *(("long", name) for name in ("large", "small", "one user", "*")),
         *(("short", name) for name in ("calm", "*")),
+        *(("both", name) for name in ("leaning", "*")),
     }
     assert rows["long", "*"]["users"] == ENOUGH + 3
 
@@ -76,14 +80,31 @@ def test_a_variance_is_its_products_by_their_weights(rows):
     assert row["category_variance"] == 0
 
 
-def test_a_segment_of_few_users_takes_the_variances_of_all_and_shows_its_own_sums(rows):
+FIT = ("mean_affinity", "activity_slope", "slope_credibility", "user_variance", "category_variance")
+
+
+def test_the_mean_of_a_segment_leans_where_users_of_few_impressions_engage_more(rows):
+    row = rows["both", "leaning"]
+    # The slope is one unit down from the first impression to the hundredth, with an error of variance
+    # 1 / (100 x 10/11 / 4) of that.
+    believed = 1 - 4 * 11 / 10 / ENOUGH
+    assert row["slope_credibility"] == pytest.approx(believed)
+    assert row["activity_slope"] == pytest.approx(-believed / math.log(100))
+    assert row["mean_affinity"] == pytest.approx(1 + believed / 2)
+    assert row["user_variance"] == 0
+
+
+def test_where_all_users_have_as_many_impressions_the_mean_is_level(rows):
+    row = rows["long", "large"]
+    assert [row[name] for name in ("mean_affinity", "activity_slope", "slope_credibility")] == [1, 0, 0]
+
+
+def test_a_segment_of_few_users_takes_the_fit_of_all_and_shows_its_own_sums(rows):
     of_all = rows["long", "*"]
     for segment, count in (("small", 2), ("one user", 1)):
         row = rows["long", segment]
         assert (row["is_own"], row["users"]) == (False, count)
-        assert [row[name] for name in ("user_variance", "category_variance")] == [
-            of_all[name] for name in ("user_variance", "category_variance")
-        ]
+        assert [row[name] for name in FIT] == [of_all[name] for name in FIT]
     assert rows["long", "small"]["user_products"] == 100
 
 
@@ -95,7 +116,8 @@ def test_all_users_have_their_own_however_few(rows):
 def test_a_user_of_one_category_says_nothing_of_users(rows):
     row = rows["long", "one user"]
     assert (row["user_products"], row["user_weights"]) == (0, 0)
-    assert row["category_products"] == 890
+    # 30 x 30 - 10 around 1; around their own mean of 4, less 9 of the 10 x 10 - 0.1 expected products.
+    assert row["category_products"] == pytest.approx(Decimal("-9.1"))
 
 
 def test_rows_are_shuffled_by_user_and_sums_by_segment(built):

@@ -1,5 +1,6 @@
 """features.user_category_affinity: affinities, their ranks and shares."""
 
+import math
 from collections import defaultdict
 from datetime import date
 from decimal import Decimal
@@ -15,12 +16,16 @@ WINDOW = (
     "day date, horizon string, user_id string, category string, segment string, impressions decimal(18,10), "
     + ", ".join(f"{name} decimal(18,10)" for name in SUMS)
 )
-VARIANCES = "day date, horizon string, segment string, user_variance double, category_variance double"
+VARIANCES = (
+    "day date, horizon string, segment string, mean_affinity double, activity_slope double, user_variance double, "
+    "category_variance double"
+)
 
 
-def member(user, category, observed, expected, horizon="long", segment="DE"):
+def member(user, category, observed, expected, horizon="long", segment="DE", impressions=0):
     row = {"day": DAY, "horizon": horizon, "user_id": user, "category": category, "segment": segment}
-    sums = {"observed": observed, "expected": expected, "variance": Decimal(expected) * Decimal("0.9")}
+    sums = {"impressions": impressions, "observed": observed, "expected": expected}
+    sums["variance"] = Decimal(expected) * Decimal("0.9")
     return row | {name: Decimal(sums.get(name, 0)) for name in ("impressions", *SUMS)}
 
 
@@ -34,10 +39,26 @@ ROWS = [
     member("no evidence", "news", 0, 0),
     member("elsewhere", "news", 30, 10, segment="FR"),
     member("elsewhere", "sport", 10, 10, segment="FR"),
+    *[member("light", category, 0, 0, segment="IT", impressions=1) for category in ("news", "sport")],
+    *[member("heavy", category, 0, 0, segment="IT", impressions=50) for category in ("news", "sport")],
+    member("heavy and known", "news", 600, 300, segment="IT", impressions=100),
 ]
 FITTED = [
-    {"day": DAY, "horizon": h, "segment": s, "user_variance": u, "category_variance": c}
-    for h, s, u, c in [("long", "DE", 0.2, 0.5), ("short", "DE", 0.2, 0.5), ("long", "FR", 0.2, 0.0)]
+    {
+        "day": DAY,
+        "horizon": horizon,
+        "segment": segment,
+        "mean_affinity": mean,
+        "activity_slope": slope,
+        "user_variance": 0.2,
+        "category_variance": category,
+    }
+    for horizon, segment, mean, slope, category in [
+        ("long", "DE", 1.0, 0.0, 0.5),
+        ("short", "DE", 1.0, 0.0, 0.5),
+        ("long", "FR", 1.0, 0.0, 0.0),
+        ("long", "IT", 1.5, -0.1, 0.5),
+    ]
 ]
 
 
@@ -97,6 +118,18 @@ def test_bounds_and_credibility_are_within_their_limits(rows):
 def test_a_user_without_evidence_is_the_average_user(rows):
     (row,) = rows["no evidence", "long"]
     assert (row["affinity"], row["user_affinity"], row["credibility"]) == (1, 1, 0)
+
+
+def test_a_user_without_evidence_is_what_the_segment_expects_of_so_many_impressions(rows):
+    for user, shown in (("light", 2), ("heavy", 100)):
+        expected = 1.5 - 0.1 * math.log(shown)
+        assert [row["user_affinity"] for row in rows[user, "long"]] == pytest.approx([expected] * 2)
+        assert [row["affinity"] for row in rows[user, "long"]] == pytest.approx([expected] * 2)
+
+
+def test_evidence_outweighs_what_the_segment_expects(rows):
+    (row,) = rows["heavy and known", "long"]
+    assert row["affinity"] == pytest.approx(2, abs=0.02)
 
 
 def test_where_the_segment_s_categories_do_not_differ_all_have_the_user_s_affinity(rows):
