@@ -6,5 +6,5 @@ runs alone (``python -m benchmarks.parse``), keeps its samples as JSON in ``.fee
 the stack of ``make up``. ``report`` makes the document and the README's table from the JSON files.
 """
 
-QUESTIONS = ("parse", "build", "ranges", "shares", "latency", "housekeeping")
+QUESTIONS = ("parse", "build", "transforms", "ranges", "shares", "latency", "housekeeping", "simulate")
 """In the order of the document."""
