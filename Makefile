@@ -12,7 +12,7 @@ STACK := $(BIN)/python -m feedmill.local
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup up down status demo test test-slow test-all test-faults test-runners evaluate bench lint format types lock docs clean python
+.PHONY: help setup up down status demo demo-full test test-slow test-all test-faults test-runners evaluate bench lint format types lock docs clean python
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ status: .venv/.installed ## what runs, and where
 
 demo: .venv/.installed ## the whole project on real data
 	$(BIN)/feedmill demo
+
+demo-full: .venv/.installed ## that, five simulated weeks before it, and every table: affinities and rankings
+	$(BIN)/feedmill demo --full
 
 test: .venv/.installed ## the tests of every change
 	$(BIN)/python -m pytest -m "not slow and not faults"

@@ -6,5 +6,16 @@ runs alone (``python -m benchmarks.parse``), keeps its samples as JSON in ``benc
 the stack of ``make up``. ``report`` makes the document and the README's table from the JSON files.
 """
 
-QUESTIONS = ("parse", "build", "ranges", "shares", "runners", "latency", "housekeeping", "windows")
+QUESTIONS = (
+    "parse",
+    "build",
+    "transforms",
+    "windows",
+    "ranges",
+    "shares",
+    "runners",
+    "latency",
+    "housekeeping",
+    "simulate",
+)
 """In the order of the document."""

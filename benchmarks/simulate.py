@@ -1,21 +1,18 @@
-"""How fast the simulator writes, and in how much memory: ``python benchmarks/simulate.py``.
+"""How fast the simulator writes on one core, and in how much memory.
 
-Each run is a process of its own on one core: the whole command, from the seed to the renamed folder, with truth and
-Parquet. Rows are landed rows. Medians of the runs and the largest peak of resident memory are printed. Processor
-seconds are given too, because wall time says nothing on a machine that does other work.
-
-    --runs 7                of each size
-    --sizes 1000000 …       impressions; 100 million take some minutes and 5 GB of disk
+Each sample is a process of its own, bound to one core: the whole of `feedmill simulate`, from the seed to the renamed
+folder, with truth and Parquet, of seven days, 100,000 users and 5,000 items. Rows are landed rows; imports are not
+counted. Sizes take turns; 100 million events are written once, to show that memory does not grow with the rows.
+Memory is the largest resident set. Processor time is given too: where it is much less than the time, the core did other
+work.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,47 +20,44 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PROJECT), str(PROJECT / "plugins")]
+from benchmarks import measure
+from benchmarks.measure import PROJECT, Result, Row
 
-DAYS = 7
+DAYS, USERS, ITEMS = 7, 100_000, 5_000
+SIZES = (1_000_000, 10_000_000)
+ONCE = 100_000_000
+GOAL = 1e6
 
 
-def main() -> None:
-    """Run each size, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--once", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.once is not None:
-        once(given.once, given.users)
-        return
-    print("| impressions | rows | rows/s | seconds | processor seconds | peak memory, MB |\n|---|---|---|---|---|---|")  # noqa: T201
-    for size in given.sizes:
-        command = [sys.executable, __file__, "--once", str(size), "--users", str(given.users)]
-        found = [
-            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            for _ in range(given.runs)
-        ]
-        seconds = statistics.median(run["seconds"] for run in found)
-        processor = statistics.median(run["processor"] for run in found)
-        memory = max(run["megabytes"] for run in found)
-        rows = found[0]["rows"]
-        cells = (
-            f"{size:,}",
-            f"{rows:,}",
-            f"{rows / seconds:,.0f}",
-            f"{seconds:.2f}",
-            f"{processor:.2f}",
-            f"{memory:,.0f}",
-        )
-        print(f"| {' | '.join(cells)} |", flush=True)  # noqa: T201
+def main(small: bool) -> Result:
+    """Both sizes in turn, then the largest."""
+    samples: dict[str, list[float]] = {}
+    rows: dict[str, int] = {}
+    sizes = (10_000, 30_000) if small else SIZES
+    for number in measure.rounds(small, warm=0):
+        for size in sizes:
+            keep(samples, rows, size, number, small)
+    if not small:
+        keep(samples, rows, ONCE, 0, small)
+    return Result("simulate", samples, {"days": DAYS, "rows": rows}, small)
+
+
+def keep(samples: dict[str, list[float]], rows: dict[str, int], size: int, number: int, small: bool) -> None:
+    """Take one sample of a size."""
+    program = f"from benchmarks.simulate import once; once({size}, {1_000 if small else USERS})"
+    path = os.pathsep.join([str(PROJECT), str(PROJECT / "plugins")])
+    command = [sys.executable, "-c", program]
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT, env=environment)
+    found = json.loads(done.stdout)
+    measure.say(f"  {number + 1} {size:,}: {found}")
+    rows[str(size)] = found.pop("rows")
+    for what, value in found.items():
+        samples.setdefault(f"{what}: {size}", []).append(value)
 
 
 def once(size: int, users: int) -> None:
-    """One simulation on one core, in a folder that is deleted at the end."""
+    """One simulation on one core, in a folder that is deleted at the end; prints what it took as JSON."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import pyarrow as pa
 
@@ -72,7 +66,7 @@ def once(size: int, users: int) -> None:
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    settings = Settings(datetime(2026, 1, 5, tzinfo=UTC), DAYS, users, size // DAYS, 5_000)
+    settings = Settings(datetime(2026, 1, 5, tzinfo=UTC), DAYS, users, size // DAYS, ITEMS)
     folder = Path(tempfile.mkdtemp(prefix="feedmill-bench-"))
     try:
         clock, processor = time.perf_counter(), time.process_time()
@@ -80,10 +74,31 @@ def once(size: int, users: int) -> None:
         seconds, processor = time.perf_counter() - clock, time.process_time() - processor
     finally:
         shutil.rmtree(folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {"rows": made["rows"]["landed"], "seconds": seconds, "processor": processor, "megabytes": peak}
-    print(json.dumps(found))  # noqa: T201
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found = {"rows": made["rows"]["landed"], "seconds": seconds, "processor": processor, "megabytes": megabytes}
+    sys.stdout.write(json.dumps(found))
+
+
+def rows(result: Result) -> list[Row]:
+    """A million rows a second is the goal."""
+    found = []
+    for size, count in result.facts["rows"].items():
+        seconds, processor = (result.samples[f"{what}: {size}"] for what in ("seconds", "processor"))
+        rates = [count / taken for taken in seconds]
+        repeated = len(rates) > 1
+        found.append(
+            Row(
+                f"simulated rows a second on one core, {count:,} rows",
+                measure.shown(rates, "M", 1e-6),
+                "at least 1 M" if repeated else "",
+                measure.median(rates) >= GOAL if repeated else None,
+                headline=repeated,
+            )
+        )
+        found.append(Row(f"{count:,} rows: processor time", measure.shown(processor)))
+        found.append(Row(f"{count:,} rows: peak memory", f"{max(result.samples[f'megabytes: {size}']):,.0f} MB"))
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    measure.command("simulate", main, rows)

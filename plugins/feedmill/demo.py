@@ -191,7 +191,7 @@ def finish(api: AirflowApi, tables: Iterable[Table], wanted: Callable[[Run], boo
             told = len(over)
             say(f"{told} of {len(mine)} runs are done")
         if failed:
-            raise DemoError(_failure(api, failed))
+            raise DemoError(failure(api, failed))
         if mine and len(over) == len(mine):
             return
         if datetime.now(UTC) > deadline:
@@ -199,7 +199,8 @@ def finish(api: AirflowApi, tables: Iterable[Table], wanted: Callable[[Run], boo
         time.sleep(2)
 
 
-def _failure(api: AirflowApi, failed: list[Run]) -> str:
+def failure(api: AirflowApi, failed: list[Run]) -> str:
+    """One sentence on runs that failed: how many, and the first one's task."""
     tasks = [task for task in api.failed_tasks() if any(task.startswith(f"{r.dag_id} {r.run_id} ") for r in failed)]
     what = tasks[0] if tasks else f"{failed[0].dag_id} {failed[0].run_id}"
     return f"{len(failed)} runs failed, first {what}; its log in Airflow says why"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyspark.sql.connect.readwriter import DataFrameWriterV2
 from sqlalchemy import update
 
 from feedmill.checks.check import check
@@ -119,6 +120,26 @@ def week(deployment: Deployment) -> dict[str, list[tuple[object, ...]]]:
     for name in HOURLY:
         make(deployment, name, START, START + timedelta(hours=4), "test/range")
     return {name: rows_of(deployment, name) for name in HOURLY}
+
+
+def test_a_long_range_is_written_sorted_with_the_rows_of_a_short_one(
+    week: dict[str, list[tuple[object, ...]]], deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    option = DataFrameWriterV2.option
+
+    def remembered(self: DataFrameWriterV2, key: str, value: str) -> DataFrameWriterV2:
+        asked.extend([value] * (key == "fanout-enabled"))
+        return option(self, key, value)
+
+    monkeypatch.setattr(DataFrameWriterV2, "option", remembered)
+    numbers = _numbers(deployment)
+    for open_partitions in (4, 3):
+        monkeypatch.setattr("feedmill.runner.build.OPEN_PARTITIONS", open_partitions)
+        make(deployment, "events.landed", START, START + timedelta(hours=4), f"test/{open_partitions}")
+    assert asked == ["true", "false"]
+    assert rows_of(deployment, "events.landed") == week["events.landed"]
+    assert _numbers(deployment) == numbers
 
 
 def _numbers(deployment: Deployment) -> dict[tuple[str, datetime], int]:

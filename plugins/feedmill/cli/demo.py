@@ -1,10 +1,10 @@
-"""``feedmill demo``: a real week, from nothing to published events and roll-ups."""
+"""``feedmill demo``: a real week, from nothing to published events and roll-ups; with ``--full``, every table."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,8 @@ from feedmill.cli.exits import Exit
 from feedmill.cli.output import listing
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from feedmill.demo import Count
     from feedmill.local.stack import Access
     from feedmill.timeline import Range
@@ -24,17 +26,26 @@ def demo(
     verify: Annotated[
         bool, typer.Option("--verify", help="Only compare what is published with the files that it was made from.")
     ] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Also simulate the five weeks before, and build every table."),
+    ] = False,
 ) -> None:
     """Start the stack, land a week of real impressions, let Airflow build it, and show what came out.
 
     Safe and quick to repeat: what is published already is left alone.
 
-    [bold]Example:[/bold]  feedmill demo
+    [bold]Examples:[/bold]  feedmill demo
 
-    Exits with 1 where a run failed, or the published totals are not those of the files.
+      feedmill demo --full
+
+    Exits with 1 where a run failed, or the published totals are not those of the files and of the simulator.
     """
-    from feedmill import arrivals, demo
+    from rich.console import Group
+
+    from feedmill import arrivals, demo, demo_full
     from feedmill.airflow_api import AirflowApi
+    from feedmill.cli.demo_full import look, text
     from feedmill.deployment import open_deployment
     from feedmill.local import stack
     from feedmill.local.home import Home
@@ -52,12 +63,20 @@ def demo(
     now = datetime.now(UTC)
     wheel = demo.fetch(home.path / "downloads", deployment.project)
     week = demo.week_of(deployment, now)
+    weeks = demo_full.weeks_before(week)
     if not verify:
         if not demo.is_landed(deployment):
             sources = [demo.SOURCE, demo.ITEMS]
             landed = arrivals.land(deployment.lake.landing, deployment.sources, sources, [wheel], now, week.end)
             say(f"Landed {len(landed)} files of the Open Bandit week, moved to {week}")
-        demo.run(deployment, AirflowApi(access.url, access.login, access.password), week, now, say)
+        if full:
+            landed_files = demo_full.land(demo_full.simulated(home, weeks), home.landing)
+            demo_full.register(deployment, now)
+            say(f"Landed {landed_files} files of the simulated weeks, {weeks}")
+        api = AirflowApi(access.url, access.login, access.password)
+        demo.run(deployment, api, week, now, say)
+        if full:
+            demo_full.run(deployment, api, weeks, now, say)
         say("Everything is published.")
     wanted = demo.expected(wheel)
     found = {
@@ -65,14 +84,26 @@ def demo(
         for name in ROLL_UPS
     }
     equal = all(counts == wanted for counts in found.values())
-    _show(found, week, equal, access)
+    data: dict[str, Any] = {
+        "week": {"start": week.start, "end": week.end},
+        "equal": equal,
+        "airflow": access.url,
+        **{name: [vars(count) for count in counts] for name, counts in found.items()},
+    }
+    parts: list[RenderableType] = [_week(found, week, equal)]
+    if full:
+        shown = look(deployment, demo_full.simulated(home, weeks), weeks)
+        equal = equal and shown.equal
+        data["simulated"] = shown.plain()
+        parts.append(text(shown, week))
+    out.result(data, Group(*parts, *_hints(access)))
     ended(Exit.OK if equal else Exit.PROBLEM)
 
 
-def _show(found: dict[str, list[Count]], week: Range, equal: bool, access: Access) -> None:
+def _week(found: dict[str, list[Count]], week: Range, equal: bool) -> RenderableType:
+    """The totals of the real week, and whether they are those of its files."""
     from rich.console import Group
 
-    out = output()
     shown = found[ROLL_UPS[1]]
     total = (sum(count.impressions for count in shown), sum(count.clicks for count in shown))
     rows = [(c.policy, c.campaign, *_cells(c.impressions, c.clicks)) for c in shown]
@@ -86,26 +117,21 @@ def _show(found: dict[str, list[Count]], week: Range, equal: bool, access: Acces
         if equal
         else "The roll-ups DIFFER from the files: `feedmill status` shows what is not published."
     )
-    hints = [
+    return Group(
+        f"\nPublished: rollups.item_engagement_daily, {week.start:%Y-%m-%d} to {week.end:%Y-%m-%d} (UTC)\n",
+        listing(headers, rows, right=headers[2:]),
+        sentence,
+    )
+
+
+def _hints(access: Access) -> list[str]:
+    return [
         f"\nAirflow   {access.url}   user {access.login}   password {access.password}",
         "          Each table has a DAG; open events.clean, a run's `check`, and there Details, Check page.",
         'Tables    .venv/bin/feedmill sql "select * from rollups.item_engagement_daily limit 5"',
         "          .venv/bin/feedmill status",
         "Stop      make down",
     ]
-    data = {
-        "week": {"start": week.start, "end": week.end},
-        "equal": equal,
-        "airflow": access.url,
-        **{name: [vars(count) for count in counts] for name, counts in found.items()},
-    }
-    text = Group(
-        f"\nPublished: rollups.item_engagement_daily, {week.start:%Y-%m-%d} to {week.end:%Y-%m-%d} (UTC)\n",
-        listing(headers, rows, right=headers[2:]),
-        sentence,
-        *hints,
-    )
-    out.result(data, text)
 
 
 def _cells(impressions: int, clicks: int) -> tuple[str, str, str]:

@@ -35,6 +35,7 @@ class CommandError(Exception):
 ERRORS: dict[str, Exit] = {
     "feedmill.spec.MapError": Exit.USAGE,
     "feedmill.arrivals.ArrivalError": Exit.USAGE,
+    "feedmill.demo.DemoError": Exit.PROBLEM,
     "feedmill.query.QueryError": Exit.USAGE,
     "feedmill.simulate.landing.SimulationError": Exit.USAGE,
     "feedmill.scaffold.ScaffoldError": Exit.USAGE,

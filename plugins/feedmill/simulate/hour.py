@@ -158,19 +158,18 @@ class Hour:
 
         A request takes places at equal distances (systematic sampling), so that no item is shown twice in it.
         """
-        lines = []
-        for policy in ("popular", "random"):
+        lines = np.empty((2 * ORDERS, 2, self.size), dtype=np.int64)
+        for number, policy in enumerate(("popular", "random")):
             weight = self.weights(policy, more)
-            for _ in range(ORDERS):
+            for which in range(ORDERS):
                 # Popular: best first, with Gumbel noise; so good items get the first slots more often.
                 score = random.gumbel(size=len(weight)) * 2.0
                 if policy == "popular":
                     score += np.log(weight)
                 order = np.argsort(-score, kind="stable")
                 edges = np.round(np.cumsum(weight[order]) * self.size).astype(np.int64)
-                line = np.repeat(self.live[order].astype(np.int64), np.diff(edges, prepend=0))
-                lines += [line, line]
-        return np.concatenate(lines)
+                lines[number * ORDERS + which] = np.repeat(self.live[order], np.diff(edges, prepend=0))
+        return lines.ravel()
 
     def block(self, number: int) -> Block:
         """One block, whatever was generated before."""

@@ -32,6 +32,9 @@ EVENTS = "events_parquet"
 ITEMS = "items_jsonl"
 
 ROWS_PER_FILE = 4_000_000
+BUFFER = 1 << 20
+"""Bytes of a file that are written at once. Arrow makes a hundred pieces of a small one, each a call of the system."""
+
 STRAYS_HELD = 1_000_000
 """Rows of later hours that are held in memory; beyond, they are written to files of their own."""
 
@@ -101,7 +104,14 @@ class _Writing:
         beside.mkdir()
         knots = set(truth.knots(world))
         with (
-            pq.ParquetWriter(beside / "affinity.parquet", truth.AFFINITY, write_statistics=False) as affinities,
+            # Floats that are all different: neither dictionaries nor compression make them smaller.
+            pq.ParquetWriter(
+                beside / "affinity.parquet",
+                truth.AFFINITY,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,
+            ) as affinities,
             pq.ParquetWriter(beside / "item_days.parquet", truth.ITEM_DAYS) as item_days,
         ):
             for hour in range(self.settings.hours):
@@ -217,6 +227,7 @@ class _HourFile:
     def __init__(self, folder: Path, hour: datetime, counts: Counts, name: str = "part"):
         self._folder, self._hour, self._counts, self._name = folder / HOUR.name_of(hour), hour, counts, name
         self._writer: Any = None
+        self._stream: Any = None
         self._path = self._folder
         self._files = self._rows = 0
 
@@ -228,8 +239,9 @@ class _HourFile:
         if self._writer is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._path = self._folder / f"{self._name}-{self._files:04d}.parquet"
+            self._stream = pa.BufferedOutputStream(pa.OSFile(str(self._path), "wb"), BUFFER)
             self._writer = pq.ParquetWriter(
-                self._path,
+                self._stream,
                 ENCODED,
                 compression="none",
                 use_dictionary=_DICTIONARY_COLUMNS,
@@ -245,6 +257,7 @@ class _HourFile:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            self._stream.close()
             self._writer, self._rows = None, 0
             _date(self._path, self._hour)
 
