@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from evaluation.neighbours import PRODUCT, pairs, scores, strongest
 
-HISTORIES = np.repeat([[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1], [0, 0, 1, 1], [0, 1, 0, 0]], 3, axis=0)
+HISTORIES = np.array([*[[1, 1, 0, 0]] * 5, *[[0, 0, 1, 1]] * 5, [1, 0, 0, 1], [1, 1, 1, 0], [0, 1, 0, 0]])
 
 
 def test_expected_and_variance_are_sums_over_all_pairs_of_items():

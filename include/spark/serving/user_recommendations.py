@@ -46,8 +46,9 @@ def transform(
     Score: affinity × √engaged × (1 + evidence); evidence is the sum of the lifts of the user's items to the candidate,
     each halved for every five items that are newer. docs/recommendations.md says why.
 
-    An item of several categories counts in the one with the highest affinity. What the user was shown or engaged with
-    in the 28 days is left out; no category takes more than its quota. Equal scores are ordered by item.
+    The affinity to an item of several categories is the mean by their weights; it counts in the category that adds most
+    to it. What the user was shown or engaged with in the 28 days is left out; no category takes more than its quota.
+    Equal scores are ordered by item.
     """
     known = _known(item_popularity_daily, items)
     users = _users(user_category_affinity, user_items_daily)
@@ -62,8 +63,9 @@ def transform(
         .join(users, ["day", "user_id"])
         .withColumn("times_seen", F.array_contains("seen", F.col("item_id")).cast("int"))
         .where(F.col("times_seen") == 0)
-        .withColumn("best", F.array_min(F.transform("categories", _liked)))
-        .withColumns({"affinity": -F.col("best.against"), "category": F.col("best.category")})
+        .withColumn("liked", F.transform("categories", _liked))
+        .withColumn("affinity", F.aggregate("liked", F.lit(0.0), lambda so_far, each: so_far - each["against"]))
+        .withColumn("category", F.array_min("liked")["category"])
         .withColumn("score", F.col("affinity") * F.sqrt("engaged") * (1 + F.col("evidence")))
     )
     best = F.desc("score"), "item_id"
@@ -95,8 +97,8 @@ def _known(item_popularity_daily: DataFrame, items: DataFrame) -> DataFrame:
     engaged = item_popularity_daily.groupBy("day", "item_id").agg(
         total(F.col("engaged_decayed")).cast("double").alias("engaged")
     )
-    names = F.transform("categories", lambda entry: entry["category"])
-    categories = F.when(F.size("categories") > 0, names).otherwise(F.array(F.lit(UNKNOWN)))
+    unknown = F.array(F.struct(F.lit(UNKNOWN).alias("category"), F.lit(1.0).alias("weight")))
+    categories = F.when(F.size("categories") > 0, F.col("categories")).otherwise(unknown)
     return items.select("day", "item_id", F.array_sort(categories).alias("categories")).join(
         engaged, ["day", "item_id"]
     )
@@ -138,7 +140,7 @@ def _popular(user_category_affinity: DataFrame, known: DataFrame) -> DataFrame:
     mine = user_category_affinity.where((F.col("horizon") == HORIZON) & (F.col("rank") <= CATEGORIES))
     everybody = mine.where(F.col("rank") == 1).withColumn("category", F.lit(ALL))
     offered = (
-        known.withColumn("category", F.explode(F.concat("categories", F.array(F.lit(ALL)))))
+        known.withColumn("category", F.explode(F.concat("categories.category", F.array(F.lit(ALL)))))
         .withColumn("place", _place(["day", "category"], F.desc("engaged"), "item_id"))
         .where(F.col("place") <= CANDIDATES)
         .select("day", "category", *_ITEM)
@@ -150,10 +152,10 @@ def _popular(user_category_affinity: DataFrame, known: DataFrame) -> DataFrame:
     )
 
 
-def _liked(category: Column) -> Column:
-    """The category with its affinity, negated: the least of them is the best, equal ones by name."""
-    affinity = F.coalesce(F.col("affinities")[category], F.col("user_affinity"))
-    return F.struct((-affinity).alias("against"), category.alias("category"))
+def _liked(entry: Column) -> Column:
+    """A category with its part of the item's affinity, negated: so the least is the best, and equal ones go by name."""
+    affinity = F.coalesce(F.col("affinities")[entry["category"]], F.col("user_affinity"))
+    return F.struct((-entry["weight"] * affinity).alias("against"), entry["category"].alias("category"))
 
 
 def _place(of: list[str], *order: Column | str) -> Column:

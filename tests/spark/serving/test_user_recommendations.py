@@ -124,7 +124,8 @@ def of_user(found):
 def test_without_items_of_their_own_a_user_s_are_ranked_by_affinity_and_engagements(of_user):
     first, second = of_user["reader"][:2]
     assert (first["item_id"], first["category"], first["evidence"]) == ("both", "news", 0)
-    assert (first["engaged"], first["score"]) == (1600, pytest.approx(3.0 * sqrt(1600)))
+    assert first["affinity"] == 2.0, "half of news, half of sport"
+    assert (first["engaged"], first["score"]) == (1600, pytest.approx(2.0 * sqrt(1600)))
     assert (second["item_id"], second["score"]) == ("news 00", pytest.approx(3.0 * sqrt(400)))
     for rows in of_user.values():
         scores = [row["score"] for row in rows]
