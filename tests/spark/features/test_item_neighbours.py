@@ -151,7 +151,14 @@ def test_nobody_s_items_give_no_rows(frame):
     assert transform(frame(SEEN, [])).collect() == []
 
 
-def test_the_plan_has_no_python_and_no_join_of_all_with_all(inputs):
-    built = transform(inputs)
-    assert faults(built) == []
-    assert shuffles(built)[0] == "day, item_id", "at last, by item, to rank its neighbours"
+def test_the_plan_has_no_python_and_no_join_of_all_with_all_and_shuffles_pairs_once(inputs, spark):
+    # Else what is reused is decided as it runs.
+    spark.conf.set("spark.sql.adaptive.enabled", "false")
+    try:
+        built = transform(inputs)
+        assert faults(built) == []
+        shuffled = shuffles(built)
+    finally:
+        spark.conf.unset("spark.sql.adaptive.enabled")
+    assert shuffled[0] == "day, item_id", "at last, by item, to rank its neighbours"
+    assert shuffled.count("day, item_id, other_id, users, other_users") == 1, "for the variance and for the rows"
