@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from evaluation import data, neighbours, served
+from evaluation import data, neighbours, served, worth
 from evaluation.affinity import RESAMPLES, SEED
 from evaluation.data import Impressions
 from evaluation.metrics import Floats, Interval, Resamples
@@ -301,6 +301,8 @@ def run() -> None:
         for split in splits():
             print(f"recommender on {split.title} …", flush=True)
             measured.append(Measured.of(split, tables))
+        print("recommender on the simulated feed …", flush=True)
+        known = worth.worths(tables)
     page = Page("recommender", "Recommender: rankings for users")
     page.text(
         f"NDCG@{TOP} and recall@{TOP} of the items that a user engages with in the test and was not shown in training. "
@@ -315,6 +317,7 @@ def run() -> None:
     for section in sections:
         section.write(page)
     _constants(page, measured)
+    _known(page, known)
     print(page.write())
 
 
@@ -424,4 +427,33 @@ def _constants(page: Page, measured: Sequence[Measured]) -> None:
     page.table(
         ["", *(found.split.title for found in measured)],
         [[name, *(f"{found.constants[name]:.4f}" for found in measured)] for name in neighbours.VARIANTS],
+    )
+
+
+def _known(page: Page, known: worth.Worth) -> None:
+    page.head("The simulated feed")
+    users = len(known.of_method[FEEDMILL])
+    page.text(
+        "Logs say what was engaged with of what was shown. In the simulated feed (docs/simulator.md) the truth is "
+        f"known: the mean true engagement of the first {TOP} items, relative to that of the average user with the "
+        "average item, is what a list is worth. Items share nothing there but categories and the days on which they "
+        f"live, so that neighbours have nothing to say. {users:,} users; Feedmill lists {known.listed:.1f} items that "
+        "live for the average one."
+    )
+    draws = Resamples.draw(users, RESAMPLES, SEED).weights
+
+    def interval(values: Floats) -> Interval:
+        return Interval.of(draws @ values / draws.sum(axis=1))
+
+    own = known.of_method[FEEDMILL]
+    page.table(
+        ["method", "worth", f"{FEEDMILL} minus the method"],
+        [
+            [
+                name,
+                interval(values).text(digits=3),
+                "" if name == FEEDMILL else interval(own - values).text(digits=3, signed=True),
+            ]
+            for name, values in known.of_method.items()
+        ],
     )
