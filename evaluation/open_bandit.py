@@ -268,8 +268,8 @@ def run() -> None:
         f"ranking yet, or too short a one, any item is as likely as any other. *{UNIFORM}* is the log's own policy. "
         "The model of the direct and the doubly robust estimate is the campaign's CTR so far × the item's popularity "
         "in features.item_popularity_daily of the day before.",
-        f"Intervals: 95 %, bootstrap of rounds, {RESAMPLES} resamples. It knows no more than the clicks in the rounds that "
-        "agree: where there is none, its interval is a point, and says nothing.",
+        f"Intervals: 95 %, bootstrap of rounds, {RESAMPLES} resamples. It knows no more than the clicks in the rounds "
+        "that agree: where there is none, its interval is a point, and says nothing.",
     )
     parts = {**{name: [campaign] for name, campaign in found.items()}, "all three": list(found.values())}
     widest = 0.0
