@@ -83,8 +83,11 @@ def session(folder: Path) -> Iterator[SparkSession]:
         try:
             _wait(process, port, folder / "spark.log")
             spark = SparkSession.builder.remote(f"sc://localhost:{port}/;token={token}").create()
-            yield spark
-            spark.stop()
+            try:
+                yield spark
+            finally:
+                # Else its threads keep a failed run from ending.
+                spark.stop()
         finally:
             process.terminate()
             process.wait(30)

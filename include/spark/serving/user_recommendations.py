@@ -137,8 +137,9 @@ def _near(histories: DataFrame, item_neighbours: DataFrame, known: DataFrame) ->
 
 def _popular(user_category_affinity: DataFrame, known: DataFrame) -> DataFrame:
     """The items that are engaged with most, of the user's best categories and of all."""
-    mine = user_category_affinity.where((F.col("horizon") == HORIZON) & (F.col("rank") <= CATEGORIES))
-    everybody = mine.where(F.col("rank") == 1).withColumn("category", F.lit(ALL))
+    chosen = user_category_affinity.where((F.col("horizon") == HORIZON) & (F.col("rank") <= CATEGORIES))
+    mine = chosen.select("day", "user_id", "category")
+    everybody = chosen.where(F.col("rank") == 1).select("day", "user_id", F.lit(ALL).alias("category"))
     offered = (
         known.withColumn("category", F.explode(F.concat("categories.category", F.array(F.lit(ALL)))))
         .withColumn("place", _place(["day", "category"], F.desc("engaged"), "item_id"))

@@ -2,21 +2,34 @@
 
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from math import sqrt
+from pathlib import Path
 
 import pytest
 
+from feedmill.lake import ddl
 from include.spark.serving.user_recommendations import CANDIDATES, CATEGORIES, HALF_LIFE, LENGTH, QUOTA, transform
+from include.tables import TABLES
 from tests.spark.plans import faults, shuffles
+
+PROJECT = Path(__file__).resolve().parents[3]
 
 DAY = date(2026, 5, 1)
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
-AFFINITY = "day date, horizon string, user_id string, category string, rank int, affinity double, user_affinity double"
-POPULARITY = "day date, item_id string, surface string, engaged_decayed decimal(28,10)"
-ITEMS = "day date, item_id string, categories array<struct<category: string, weight: double>>"
-SEEN = "day date, item_id string, user_id string, engaged bigint, last_seen timestamp"
-NEIGHBOURS = "day date, item_id string, neighbour_id string, lift double"
+
+def columns(name):
+    """All columns that the table has: some of its inputs share names, which a join must not mix up."""
+    found = ddl.read(PROJECT / TABLES[name].ddl_path).columns
+    return ", ".join(f"{column.name} {column.sql_type}" for column in found)
+
+
+AFFINITY = columns("features.user_category_affinity")
+POPULARITY = columns("features.item_popularity_daily")
+ITEMS = columns("catalog.items")
+SEEN = columns("rollups.user_items_daily")
+NEIGHBOURS = columns("features.item_neighbours")
 
 
 def likes(user, *categories, horizon="long", otherwise=1.0):
@@ -95,13 +108,18 @@ def engaged(name):
 @pytest.fixture(scope="module")
 def inputs(frame):
     popular = [
-        {"day": DAY, "item_id": row["item_id"], "surface": surface, "engaged_decayed": part * engaged(row["item_id"])}
+        {
+            "day": DAY,
+            "item_id": row["item_id"],
+            "surface": surface,
+            "engaged_decayed": Decimal(part * engaged(row["item_id"])),
+        }
         for row in CATALOGUE
         for surface, part in (("feed", 3), ("search", 1))
     ]
     return [
         frame(AFFINITY, USERS),
-        frame(POPULARITY.replace("decimal(28,10)", "int"), popular),
+        frame(POPULARITY, popular),
         frame(ITEMS, CATALOGUE),
         frame(SEEN, SEEN_ITEMS),
         frame(NEIGHBOURS, [{"day": DAY, "item_id": a, "neighbour_id": b, "lift": lift} for a, b, lift in LEADS]),
@@ -189,17 +207,11 @@ def test_only_the_best_categories_of_a_user_are_looked_at(of_user):
     assert {row["affinity"] for row in of_user["of many"]} == {0.5}
 
 
-def test_of_a_category_only_the_items_with_most_engagements_are_looked_at(inputs):
+def test_of_a_category_only_the_items_with_most_engagements_are_looked_at(inputs, frame):
     affinity, popularity, items, _, _ = inputs
-    mine = affinity.where("user_id = 'reader'")
     seen = [name for name in NEWS if int(name[-2:]) < CANDIDATES]
-    session = affinity.sparkSession
-    met_all = session.createDataFrame(
-        [tuple(row.values()) for row in met("reader", seen)],
-        "day date, user_id string, item_id string, engaged bigint, last_seen timestamp",
-    )
-    nobody = session.createDataFrame([], NEIGHBOURS)
-    rows = transform(mine, popularity, items, met_all, nobody).collect()
+    mine = affinity.where("user_id = 'reader'"), popularity, items, frame(SEEN, met("reader", seen))
+    rows = transform(*mine, frame(NEIGHBOURS, [])).collect()
     assert {row["item_id"] for row in rows if row["category"] == "news"} == {"both"}
 
 
