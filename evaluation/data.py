@@ -149,6 +149,43 @@ def movielens_files() -> tuple[pd.DataFrame, pd.DataFrame]:
     return ratings.astype({"rating": float, "timestamp": float}), movies
 
 
+def obp_wheel() -> Path:
+    """The wheel of obp that holds Open Bandit's logs, as the demo names it."""
+    (requirement,) = [
+        line for line in (PROJECT / "requirements-demo.txt").read_text().splitlines() if line.startswith("obp==")
+    ]
+    return _wheel("obp", requirement)
+
+
+def open_bandit(policy: str, campaign: str) -> pd.DataFrame:
+    """A policy's log of a campaign, in order of time: one row for each impression.
+
+    user (the four hashed features: all people who agree in them are one), item, category, moment, day (0, 1, …),
+    position (0, 1, 2), engaged (clicked, 0 or 1), propensity (of the item at the position, by the policy).
+    """
+    folder = f"obp/dataset/obd/{policy}/{campaign}"
+    with zipfile.ZipFile(obp_wheel()) as archive:
+        log = pd.read_csv(BytesIO(archive.read(f"{folder}/{campaign}.csv")), index_col=0)
+        # The items are the same in both policies' folders, and hashed differently.
+        items = archive.read(f"obp/dataset/obd/random/{campaign}/item_context.csv")
+        categories = pd.read_csv(BytesIO(items), index_col=0).set_index("item_id")["item_feature_1"]
+    moment = pd.to_datetime(log["timestamp"], format="ISO8601")
+    features = log[[f"user_feature_{number}" for number in range(4)]].astype(str)
+    rows = pd.DataFrame(
+        {
+            "user": features.agg(" ".join, axis=1),
+            "item": campaign + ":" + log["item_id"].astype(str),
+            "category": log["item_id"].map(categories),
+            "moment": moment,
+            "day": (moment.dt.normalize() - moment.dt.normalize().min()).dt.days,
+            "position": log["position"] - 1,
+            "engaged": log["click"].astype("int64"),
+            "propensity": log["propensity_score"],
+        }
+    )
+    return rows.sort_values("moment", kind="stable", ignore_index=True)
+
+
 def _wheel(name: str, requirement: str) -> Path:
     """The wheel, downloaded once, and only with the hash that the requirement names."""
     CACHE.mkdir(parents=True, exist_ok=True)

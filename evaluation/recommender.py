@@ -1,8 +1,8 @@
-"""docs/evaluation/recommender.md: rankings for users, beside popularity, category CTR, implicit ALS and EASE."""
+"""docs/evaluation/recommender.md: the product's rankings, beside popularity, category CTR, implicit ALS and EASE."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product as pairs
 
@@ -11,18 +11,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from evaluation import credibility, data
+from evaluation import data, neighbours, served, worth
 from evaluation.affinity import RESAMPLES, SEED
-from evaluation.baselines import Known, Rates
 from evaluation.data import Impressions
 from evaluation.metrics import Floats, Interval, Resamples
 from evaluation.report import Page
+from evaluation.spark import Lake, lake
 
 TOP = 10
 KEPT = (5, 20, None)
 """Training ratings kept of each user of ML-100K; None keeps all."""
 
 Scores = NDArray[np.float32]
+
+NOTHING = -1
+"""Stands in a user's list where it has no item: nothing is found there."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,15 @@ class Task:
         order = np.argsort(np.take_along_axis(falling, first, axis=1), axis=1)
         return np.take_along_axis(first, order, axis=1)
 
+    def listed(self, rows: pd.DataFrame) -> NDArray[np.int64]:
+        """The first items of each user in ``rows`` (user_id, rank, item_id)."""
+        first = rows[rows["rank"] <= TOP]
+        row, column = self.users.get_indexer(first["user_id"]), self.items.get_indexer(first["item_id"])
+        best = np.full((len(self.users), TOP), NOTHING)
+        mine = row >= 0
+        best[row[mine], first["rank"].to_numpy()[mine] - 1] = column[mine]
+        return best
+
     def categories(self) -> csr_matrix:
         """Items × categories: shares."""
         shares = self.train.shares.join(self.train.rows["item"], on="row").drop_duplicates(["item", "category"])
@@ -105,17 +117,6 @@ def category_ctr(task: Task) -> Scores:
     rate = rate.fillna(task.train.rows["engaged"].mean()).to_numpy()
     count = popularity(task)[:1]
     return ((task.categories() @ rate.T).T + 1e-6 * count / count.max()).astype(np.float32)
-
-
-def affinity_times_popularity(task: Task, power: float) -> Scores:
-    """Affinity × engagements to a power: affinities of the estimator, which the product's tables hold too."""
-    rates = Rates(task.train)
-    fitted = credibility.fit(Known.of(task.train, rates.of(task.train)))
-    own = fitted.affinity.unstack().reindex(index=task.users, columns=task.category_names()).to_numpy()
-    means = pd.Series(fitted.user_mean, fitted.users).reindex(task.users).fillna(fitted.mean).to_numpy()
-    ratio = np.maximum(np.where(np.isnan(own), means[:, None], own), 0.01)
-    count = popularity(task)[:1]
-    return ((task.categories() @ ratio.T).T * (count + 0.1) ** power).astype(np.float32)
 
 
 def als(task: Task, factors: int, regularization: float, alpha: float) -> Scores:
@@ -149,67 +150,86 @@ def ease(task: Task, regularization: float) -> Scores:
 
 
 GRIDS: Mapping[str, tuple[Callable[..., Scores], list[tuple[float, ...]]]] = {
-    "affinity × popularity": (affinity_times_popularity, [(0.5,), (1.0,), (2.0,)]),
     "popularity": (popularity, [()]),
     "raw category CTR": (category_ctr, [()]),
     "implicit ALS": (als, list(pairs((16, 64), (0.1, 10.0), (1.0, 10.0)))),
     "EASE": (ease, [(50.0,), (300.0,)]),
 }
-FEEDMILL = next(iter(GRIDS))
+"""What Feedmill's ranking is compared with, each with the parameters that are tried on the validation split."""
+
+FEEDMILL = "Feedmill"
+
+
+def hits(task: Task, best: NDArray[np.int64]) -> Floats:
+    """Users × places: 1 where what stands there was wanted."""
+    wanted = np.hstack([task.wanted.toarray(), np.zeros((len(task.users), 1), dtype=np.float32)])
+    return np.take_along_axis(wanted, best, axis=1)
 
 
 def ndcg(task: Task, best: NDArray[np.int64]) -> Floats:
     """NDCG@10 of each user."""
-    hit = np.take_along_axis(task.wanted.toarray(), best, axis=1)
     discount = 1 / np.log2(np.arange(2, TOP + 2))
     count = np.minimum(np.asarray(task.wanted.sum(axis=1)).ravel().astype(int), TOP)
-    return hit @ discount / np.cumsum(discount)[count - 1]
+    return hits(task, best) @ discount / np.cumsum(discount)[count - 1]
 
 
 def recall(task: Task, best: NDArray[np.int64]) -> Floats:
     """Recall@10 of each user."""
-    hit = np.take_along_axis(task.wanted.toarray(), best, axis=1)
-    return hit.sum(axis=1) / np.asarray(task.wanted.sum(axis=1)).ravel()
+    return hits(task, best).sum(axis=1) / np.asarray(task.wanted.sum(axis=1)).ravel()
 
 
 def coverage(task: Task, best: NDArray[np.int64]) -> float:
     """The share of items that are recommended to anybody."""
-    return len(np.unique(best)) / len(task.items)
+    return len(np.unique(best[best != NOTHING])) / len(task.items)
 
 
 def diversity(task: Task, best: NDArray[np.int64]) -> float:
-    """1 − the mean cosine of the categories of two items of one user's list."""
+    """1 − the mean cosine of the categories of two items of one user's list, of users with two items or more."""
     shares = task.categories()
     norm = np.sqrt(np.asarray(shares.multiply(shares).sum(axis=1)).ravel())
     unit = shares.multiply(1 / np.maximum(norm, 1e-9)[:, None]).tocsr()
-    total = 0.0
+    found = []
     for row in best:
-        sums = np.asarray(unit[row].sum(axis=0)).ravel()
-        total += ((sums @ sums) - TOP) / (TOP * (TOP - 1))
-    return 1 - total / len(best)
+        mine = unit[row[row != NOTHING]]
+        if (count := mine.shape[0]) > 1:
+            sums = np.asarray(mine.sum(axis=0)).ravel()
+            found.append(((sums @ sums) - count) / (count * (count - 1)))
+    return 1 - float(np.mean(found))
 
 
-def run() -> None:
-    """Measure and write the page."""
-    page = Page("recommender", "Recommender: rankings for users")
-    page.text(
-        f"NDCG@{TOP} and recall@{TOP} of the items that a user engages with in the test and was not shown in training. "
-        "Parameters of each method are chosen by NDCG on a validation split of the training data. Intervals: bootstrap "
-        f"of users, {RESAMPLES} resamples; differences are paired. Coverage: share of items that anybody is "
-        "recommended; diversity: 1 − mean cosine of the categories of two items of a list.",
-        f"`serving.user_recommendations` is not in the map. *{FEEDMILL}* is the plainest ranking from the estimator of "
-        "features.user_category_affinity (its NumPy version): affinity of the item's categories × engagements of the "
-        "item to a power, which is chosen as the others' parameters are.",
-    )
+@dataclass(frozen=True)
+class Split:
+    """One data set: what is ranked from what, and how users are grouped."""
+
+    title: str
+    text: str
+    train: Impressions
+    test: Impressions
+    before: Impressions
+    """Training impressions of the validation split."""
+    validation: Impressions
+    edges: tuple[int, ...]
+    """The least likes of each group of users but the first."""
+    has_days: bool
+
+    def groups(self, likes: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+        """Users by how many items they engaged with in training."""
+        found = {"all": np.ones(len(likes), dtype=bool)}
+        if self.edges:
+            for low, high in zip((0, *self.edges), (*self.edges, None), strict=True):
+                label = f"{low}–{high - 1} likes" if high else f"{low}+ likes"
+                found[label] = (likes >= low) & (likes < (high or np.inf))
+        return found
+
+
+def splits() -> Iterator[Split]:
+    """ML-100K with few ratings and with all, and KuaiRand."""
     impressions = data.movielens()
     place, held = data.place_by_time(impressions)
     for kept in KEPT:
-        label = "all" if kept is None else str(kept)
-        print(f"recommender on ML-100K, {label} ratings …", flush=True)
         most = np.inf if kept is None else kept
-        _section(
-            page,
-            f"ML-100K, {label} training ratings",
+        yield Split(
+            f"ML-100K, {'all' if kept is None else kept} training ratings",
             "The last fifth of each user's ratings (by time) is the test, the fifth before it the validation; of those "
             f"before, the latest {'ones are all' if kept is None else kept} kept.",
             impressions.where((place >= held) & (place < held + most)),
@@ -217,13 +237,12 @@ def run() -> None:
             impressions.where((place >= 2 * held) & (place < 2 * held + most)),
             impressions.where((place >= held) & (place < 2 * held)),
             (20, 100) if kept is None else (),
+            has_days=False,
         )
-    print("recommender on KuaiRand …", flush=True)
     impressions = data.kuairand()
     day = impressions.rows["day"].to_numpy()
     last = int(day.max())
-    _section(
-        page,
+    yield Split(
         "KuaiRand",
         "All days but the last are the training, the last is the test; the last but one the validation. What a user "
         "could engage with was chosen by the recommender of the time, which every ranking is measured by here.",
@@ -232,64 +251,209 @@ def run() -> None:
         impressions.where(day < last - 1),
         impressions.where(day == last - 1),
         (2, 6),
+        has_days=True,
     )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one data set: lists of every method, and what its parameters are."""
+
+    split: Split
+    task: Task
+    best: Mapping[str, NDArray[np.int64]]
+    chosen: Sequence[str]
+    constants: Mapping[str, float]
+    """NDCG on the validation split by constants of the product, in the NumPy version."""
+    agreement: float
+    """The share of Feedmill's items that the NumPy version, which knows no affinity and no quota, has too."""
+
+    @classmethod
+    def of(cls, split: Split, tables: Lake) -> Measured:
+        """Rank."""
+        task, trial = Task.of(split.train, split.test), Task.of(split.before, split.validation)
+        landed = split.train if split.has_days else served.on_one_day(split.train)
+        best = {FEEDMILL: task.listed(served.recommendations(tables, landed))}
+        chosen = []
+        for name, (method, grid) in GRIDS.items():
+            parameters = max(grid, key=lambda each: float(ndcg(trial, trial.best(method(trial, *each))).mean()))
+            best[name] = task.best(method(task, *parameters))
+            if parameters:
+                chosen.append(f"{name} {', '.join(f'{value:g}' for value in parameters)}")
+        constants = {
+            name: float(ndcg(trial, trial.best(own(trial, values))).mean())
+            for name, values in neighbours.VARIANTS.items()
+        }
+        again = task.best(own(task))
+        common = [len(set(mine) & set(other)) for mine, other in zip(best[FEEDMILL], again, strict=True)]
+        return cls(split, task, best, chosen, constants, float(np.mean(common)) / TOP)
+
+
+def own(task: Task, constants: neighbours.Constants = neighbours.PRODUCT) -> Scores:
+    """The NumPy version of the product's score, without affinities and quotas."""
+    return neighbours.scores(task.train.rows, task.users, task.items, constants)
+
+
+def run() -> None:
+    """Measure and write the page."""
+    with lake() as tables:
+        measured = []
+        for split in splits():
+            print(f"recommender on {split.title} …", flush=True)
+            measured.append(Measured.of(split, tables))
+        print("recommender on the simulated feed …", flush=True)
+        known = worth.worths(tables)
+    page = Page("recommender", "Recommender: rankings for users")
+    page.text(
+        f"NDCG@{TOP} and recall@{TOP} of the items that a user engages with in the test and was not shown in training. "
+        f"*{FEEDMILL}* is `serving.user_recommendations` as the product's transforms build it in Spark from the "
+        "training impressions, quotas and all; its constants are the product's, the same for every data set. "
+        "Parameters of the other methods are chosen for each data set by NDCG on a validation split of the training "
+        f"data. Intervals: 95 %, bootstrap of users, {RESAMPLES} resamples; differences are paired. Coverage: share of "
+        "items that anybody is recommended; diversity: 1 − mean cosine of the categories of two items of a list.",
+    )
+    sections = [_section(found) for found in measured]
+    _verdicts(page, sections)
+    for section in sections:
+        section.write(page)
+    _constants(page, measured)
+    _known(page, known)
     print(page.write())
 
 
-def _section(
-    page: Page,
-    title: str,
-    text: str,
-    train: Impressions,
-    test: Impressions,
-    before: Impressions,
-    validation: Impressions,
-    edges: tuple[int, ...],
-) -> None:
-    task, trial = Task.of(train, test), Task.of(before, validation)
-    values: dict[str, tuple[Floats, Floats, float, float]] = {}
-    chosen = []
-    for name, (method, grid) in GRIDS.items():
-        parameters = max(grid, key=lambda each: float(ndcg(trial, trial.best(method(trial, *each))).mean()))
-        best = task.best(method(task, *parameters))
-        values[name] = (ndcg(task, best), recall(task, best), coverage(task, best), diversity(task, best))
-        if parameters:
-            chosen.append(f"{name} {', '.join(f'{value:g}' for value in parameters)}")
+METRICS: Mapping[str, Callable[[Task, NDArray[np.int64]], Floats]] = {f"NDCG@{TOP}": ndcg, f"recall@{TOP}": recall}
+
+
+@dataclass(frozen=True)
+class Section:
+    """The figures of one data set."""
+
+    found: Measured
+    groups: Mapping[str, int]
+    """How many users a group has."""
+    values: Mapping[str, Mapping[str, Interval]]
+    """metric → method → over all users"""
+    differences: Mapping[str, Mapping[str, Mapping[str, Interval]]]
+    """metric → other method → group → Feedmill minus the other"""
+
+    def write(self, page: Page) -> None:
+        """Its part of the page."""
+        task, split = self.found.task, self.found.split
+        chosen = "; ".join(self.found.chosen)
+        page.head(split.title)
+        page.text(
+            f"{split.text} {len(task.users):,} users, {len(task.items):,} items. Chosen: {chosen}. "
+            f"The NumPy version of the score, without affinities, has {self.found.agreement:.0%} of Feedmill's items."
+        )
+        page.table(
+            ["method", *METRICS, "coverage", "diversity"],
+            [
+                [
+                    name,
+                    *(self.values[metric][name].text() for metric in METRICS),
+                    f"{coverage(task, best):.1%}",
+                    f"{diversity(task, best):.3f}",
+                ]
+                for name, best in self.found.best.items()
+            ],
+        )
+        for metric, others in self.differences.items():
+            page.text(f"**{metric} of {FEEDMILL} minus that of the method**; above 0, {FEEDMILL} is better")
+            page.table(
+                ["method", *(f"{label} ({count:,} users)" for label, count in self.groups.items())],
+                [[name, *(each.text(signed=True) for each in row.values())] for name, row in others.items()],
+            )
+
+
+def _section(found: Measured) -> Section:
+    task = found.task
     likes = np.asarray(task.engaged[: len(task.users)].sum(axis=1)).ravel()
-    groups = {"all": np.ones(len(likes), dtype=bool)}
-    for low, high in zip((0, *edges), (*edges, None), strict=True) if edges else ():
-        label = f"{low}–{high - 1}" if high else f"{low}+"
-        groups[f"{label} likes"] = (likes >= low) & (likes < (high or np.inf))
-    page.head(title)
-    page.text(f"{text} {len(task.users):,} users, {len(task.items):,} items. Chosen: {'; '.join(chosen)}.")
+    groups = found.split.groups(likes)
     draws = {label: Resamples.draw(int(kept.sum()), RESAMPLES, SEED).weights for label, kept in groups.items()}
 
-    def mean(of_user: Floats, label: str) -> Floats:
+    def interval(of_user: Floats, label: str) -> Interval:
         weights = draws[label]
-        return weights @ of_user[groups[label]] / weights.sum(axis=1)
+        return Interval.of(weights @ of_user[groups[label]] / weights.sum(axis=1))
+
+    of_user = {
+        metric: {name: measure(task, best) for name, best in found.best.items()} for metric, measure in METRICS.items()
+    }
+    return Section(
+        found,
+        {label: int(kept.sum()) for label, kept in groups.items()},
+        {metric: {name: interval(each, "all") for name, each in row.items()} for metric, row in of_user.items()},
+        {
+            metric: {
+                name: {label: interval(row[FEEDMILL] - each, label) for label in groups}
+                for name, each in row.items()
+                if name != FEEDMILL
+            }
+            for metric, row in of_user.items()
+        },
+    )
+
+
+def _verdicts(page: Page, sections: Sequence[Section]) -> None:
+    """Where Feedmill is better, where worse, where nobody knows."""
+    page.head("In short")
+    page.text(
+        f"**+**: {FEEDMILL} is better at 95 %; **−**: the other is; **·**: the interval holds 0. First {TOP} places: "
+        f"{', then '.join(METRICS)}."
+    )
+
+    def sign(difference: Interval) -> str:
+        return "+" if difference.low > 0 else "−" if difference.high < 0 else "·"
 
     page.table(
-        ["method", f"NDCG@{TOP}", f"recall@{TOP}", "coverage", "diversity"],
+        ["data", "users", *GRIDS],
         [
             [
-                name,
-                Interval.of(mean(found[0], "all")).text(),
-                Interval.of(mean(found[1], "all")).text(),
-                f"{found[2]:.1%}",
-                f"{found[3]:.3f}",
+                section.found.split.title,
+                f"{label} ({count:,})",
+                *(" ".join(sign(section.differences[metric][name][label]) for metric in METRICS) for name in GRIDS),
             ]
-            for name, found in values.items()
+            for section in sections
+            for label, count in section.groups.items()
         ],
     )
-    page.text(f"**NDCG@{TOP} of the method minus that of {FEEDMILL}**; below 0, {FEEDMILL} is better")
+
+
+def _constants(page: Page, measured: Sequence[Measured]) -> None:
+    page.head("The product's constants")
+    page.text(
+        f"NDCG@{TOP} on the validation splits, in the NumPy version, which has no affinities: one constant changed at "
+        "a time. They are chosen to be good on all, and for sparse users first."
+    )
     page.table(
-        ["method", *(f"{label} ({int(kept.sum()):,} users)" for label, kept in groups.items())],
+        ["", *(found.split.title for found in measured)],
+        [[name, *(f"{found.constants[name]:.4f}" for found in measured)] for name in neighbours.VARIANTS],
+    )
+
+
+def _known(page: Page, known: worth.Worth) -> None:
+    page.head("The simulated feed")
+    users = len(known.of_method[FEEDMILL])
+    page.text(
+        "Logs say what was engaged with of what was shown. In the simulated feed (docs/simulator.md) the truth is "
+        f"known: the mean true engagement of the first {TOP} items, relative to that of the average user with the "
+        "average item, is what a list is worth. Items share nothing there but categories and the days on which they "
+        f"live, so that neighbours have nothing to say. {users:,} users; Feedmill lists {known.listed:.1f} items that "
+        "live for the average one."
+    )
+    draws = Resamples.draw(users, RESAMPLES, SEED).weights
+
+    def interval(values: Floats) -> Interval:
+        return Interval.of(draws @ values / draws.sum(axis=1))
+
+    own = known.of_method[FEEDMILL]
+    page.table(
+        ["method", "worth", f"{FEEDMILL} minus the method"],
         [
             [
                 name,
-                *(Interval.of(mean(found[0] - values[FEEDMILL][0], label)).text(signed=True) for label in groups),
+                interval(values).text(digits=3),
+                "" if name == FEEDMILL else interval(own - values).text(digits=3, signed=True),
             ]
-            for name, found in values.items()
-            if name != FEEDMILL
+            for name, values in known.of_method.items()
         ],
     )

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
@@ -30,7 +30,7 @@ from feedmill.timeline import DAY, Period, Range
 from include.tables import TABLES
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql.connect.session import SparkSession
 
 _HEAP = "4g"
@@ -83,8 +83,11 @@ def session(folder: Path) -> Iterator[SparkSession]:
         try:
             _wait(process, port, folder / "spark.log")
             spark = SparkSession.builder.remote(f"sc://localhost:{port}/;token={token}").create()
-            yield spark
-            spark.stop()
+            try:
+                yield spark
+            finally:
+                # Else its threads keep a failed run from ending.
+                spark.stop()
         finally:
             process.terminate()
             process.wait(30)
@@ -165,8 +168,11 @@ class Lake:
         transform = importlib.import_module("include.spark.catalog.items").transform
         self.write(TABLES["catalog.items"], transform(known))
 
-    def build(self, table: Table, start: datetime, end: datetime) -> None:
-        """Build the partitions of ``[start, end)``: in one pass as long as dimensions (``as_of``) do not change."""
+    def build(self, table: Table, start: datetime, end: datetime, where: Mapping[str, Column] | None = None) -> None:
+        """Build the partitions of ``[start, end)``: in one pass as long as dimensions (``as_of``) do not change.
+
+        ``where``: which rows of an input, by its parameter, are read; of the others all are.
+        """
         transform = importlib.import_module(table.transform_module).transform
         inputs = [entry for entry in table.inputs if isinstance(entry, Input)]
         if len(inputs) != len(table.inputs):
@@ -179,6 +185,7 @@ class Lake:
                 else self._window(entry, table, part)
                 for entry in inputs
             }
+            frames |= {name: frames[name].where(kept) for name, kept in (where or {}).items()}
             self.write(table, transform(**frames))
 
     def _partitions(self, table: Table) -> list[datetime]:

@@ -195,6 +195,16 @@ user_items_daily = Table(
     due=hours(4),
 )
 
+item_neighbours = Table(
+    "features.item_neighbours",
+    every=DAY,
+    inputs=[Input(user_items_daily, lookback=days(27), ripple=Ripple.LATEST)],
+    maintainer=personalization,
+    tier=2,
+    keep=days(30),
+    due=hours(6),
+)
+
 user_recommendations = Table(
     "serving.user_recommendations",
     every=DAY,
@@ -203,6 +213,7 @@ user_recommendations = Table(
         Input(item_popularity_daily),
         Input(items),
         Input(user_items_daily, lookback=days(27), ripple=Ripple.LATEST),
+        Input(item_neighbours),
     ],
     maintainer=personalization,
     tier=2,
@@ -245,6 +256,7 @@ TABLES = Map(
         item_popularity_hourly,
         item_trending,
         user_items_daily,
+        item_neighbours,
         user_recommendations,
         fallback_ranking,
     ]

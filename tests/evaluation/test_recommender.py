@@ -6,7 +6,7 @@ import pytest
 
 from evaluation import recommender
 from evaluation.data import Impressions, shares_of
-from evaluation.recommender import Task, coverage, diversity, ndcg, popularity, recall
+from evaluation.recommender import NOTHING, Task, coverage, diversity, ndcg, popularity, recall
 
 ITEMS = [f"i{number:02}" for number in range(14)]
 
@@ -33,6 +33,14 @@ def test_wanted_is_what_was_engaged_with_and_not_shown_before(task):
 def test_what_was_shown_is_not_recommended(task):
     best = task.best(np.ones((1, 14), dtype=np.float32))
     assert list(task.items[best[0]]) == ITEMS[2:12]
+
+
+def test_a_list_that_is_too_short_finds_nothing_where_it_ends(task):
+    rows = pd.DataFrame({"user_id": ["u", "u", "other"], "rank": [2, 11, 1], "item_id": ["i02", "i03", "i04"]})
+    best = task.listed(rows)
+    assert best.tolist() == [[NOTHING, 2, *[NOTHING] * 8]]
+    assert ndcg(task, best) == pytest.approx([1 / np.log2(3)])
+    assert coverage(task, best) == pytest.approx(1 / 14)
 
 
 def test_ndcg_and_recall_of_a_hit_at_the_second_place(task):

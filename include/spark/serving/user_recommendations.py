@@ -1,4 +1,4 @@
-"""serving.user_recommendations: the category-affinity recommender."""
+"""serving.user_recommendations: what a user's own items lead to, and the best of their categories."""
 
 from typing import Final
 
@@ -6,16 +6,20 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from include.events import UNKNOWN
-from include.spark.exact import ratio, total
+from include.spark.exact import total
+from include.spark.histories import newest
 
 HORIZON: Final = "long"
 """Of the affinities: what a user likes, and not what they were in the mood for yesterday."""
 
 CATEGORIES: Final = 5
-"""A user's categories that items are taken from: those of the highest affinity."""
+"""A user's categories that items are taken from beside neighbours: those of the highest affinity."""
 
 CANDIDATES: Final = 50
-"""Items of a category that are looked at: the most popular. No user meets more than 250 items."""
+"""Items of a category that are looked at, and of all together: those with most engagements."""
+
+HALF_LIFE: Final = 5
+"""Items of the user: what was engaged with five items ago says half as much about the next as the last one."""
 
 LENGTH: Final = 20
 """Ranks of a user, where there are as many unseen items."""
@@ -23,34 +27,54 @@ LENGTH: Final = 20
 QUOTA: Final = 8
 """Ranks that a category may take: two fifths."""
 
+ALL: Final = "*"
+"""Stands for the category of the items that everybody is offered."""
+
+_ITEM = ("item_id", "categories", "engaged")
+
 
 def transform(
-    user_category_affinity: DataFrame, item_popularity_daily: DataFrame, items: DataFrame, user_items_daily: DataFrame
+    user_category_affinity: DataFrame,
+    item_popularity_daily: DataFrame,
+    items: DataFrame,
+    user_items_daily: DataFrame,
+    item_neighbours: DataFrame,
 ) -> DataFrame:
-    """One row per day, user and rank, for each user with an affinity: its score is affinity × popularity.
+    """One row per day, user and rank, for each user with an affinity.
 
-    An item of several categories counts in the one where its score is highest. What the user was shown or engaged with
-    in the 28 days is left out; no category takes more than its quota. Equal scores are ordered by item.
+    Candidates: neighbours of what the user engaged with, the most engaged items of their best categories, and of all.
+    Score: affinity × √engaged × (1 + evidence); evidence is the sum of the lifts of the user's items to the candidate,
+    each halved for every five items that are newer. docs/recommendations.md says why.
+
+    The affinity to an item of several categories is the mean by their weights; it counts in the category that adds most
+    to it. What the user was shown or engaged with in the 28 days is left out; no category takes more than its quota.
+    Equal scores are ordered by item.
     """
+    known = _known(item_popularity_daily, items)
+    users = _users(user_category_affinity, user_items_daily)
+    candidates = _near(newest(user_items_daily), item_neighbours, known).unionByName(
+        _popular(user_category_affinity, known)
+    )
     scored = (
-        _users(user_category_affinity, user_items_daily)
-        .join(F.broadcast(_candidates(item_popularity_daily, items)), ["day", "category"])
+        # Before it is grouped: so that candidates are shuffled by user, once.
+        candidates.repartition("day", "user_id")
+        .groupBy("day", "user_id", *_ITEM)
+        .agg(total(F.col("evidence")).cast("double").alias("evidence"))
+        .join(users, ["day", "user_id"])
         .withColumn("times_seen", F.array_contains("seen", F.col("item_id")).cast("int"))
         .where(F.col("times_seen") == 0)
-        .withColumn("score", F.col("affinity") * F.col("popularity"))
+        .withColumn("liked", F.transform("categories", _liked))
+        .withColumn("affinity", F.aggregate("liked", F.lit(0.0), lambda so_far, each: so_far - each["against"]))
+        .withColumn("category", F.array_min("liked")["category"])
+        .withColumn("score", F.col("affinity") * F.sqrt("engaged") * (1 + F.col("evidence")))
     )
-    best = F.desc("score"), "item_id", "category"
-    user = Window.partitionBy("day", "user_id")
+    best = F.desc("score"), "item_id"
     return (
-        scored.withColumn(
-            "of_item", F.row_number().over(Window.partitionBy("day", "user_id", "item_id").orderBy(*best))
-        )
-        .where(F.col("of_item") == 1)
-        .withColumn("category_rank", _place(["day", "user_id", "category"], *best))
+        scored.withColumn("category_rank", _place(["day", "user_id", "category"], *best))
         .where(F.col("category_rank") <= QUOTA)
         .withColumn("rank", _place(["day", "user_id"], *best))
         .where(F.col("rank") <= LENGTH)
-        .withColumn("ranks", F.count("*").over(user).cast("int"))
+        .withColumn("ranks", F.count("*").over(Window.partitionBy("day", "user_id")).cast("int"))
         .select(
             "day",
             "user_id",
@@ -61,41 +85,78 @@ def transform(
             "category_rank",
             "score",
             "affinity",
-            "popularity",
+            "engaged",
+            "evidence",
             "times_seen",
         )
     )
 
 
+def _known(item_popularity_daily: DataFrame, items: DataFrame) -> DataFrame:
+    """Items of the catalogue: their categories, and the engagements of 28 days on all surfaces, weighted by age."""
+    engaged = item_popularity_daily.groupBy("day", "item_id").agg(
+        total(F.col("engaged_decayed")).cast("double").alias("engaged")
+    )
+    unknown = F.array(F.struct(F.lit(UNKNOWN).alias("category"), F.lit(1.0).alias("weight")))
+    categories = F.when(F.size("categories") > 0, F.col("categories")).otherwise(unknown)
+    return items.select("day", "item_id", F.array_sort(categories).alias("categories")).join(
+        engaged, ["day", "item_id"]
+    )
+
+
 def _users(user_category_affinity: DataFrame, user_items_daily: DataFrame) -> DataFrame:
-    """A user's best categories, each with what the user has seen: both are shuffled by user, and nothing after."""
-    chosen = user_category_affinity.where((F.col("horizon") == HORIZON) & (F.col("rank") <= CATEGORIES))
+    """A user's affinities, and what the user has seen."""
+    affinities = (
+        user_category_affinity.where(F.col("horizon") == HORIZON)
+        .groupBy("day", "user_id")
+        .agg(
+            F.map_from_entries(F.collect_list(F.struct("category", "affinity"))).alias("affinities"),
+            F.max("user_affinity").alias("user_affinity"),
+        )
+    )
     seen = user_items_daily.groupBy("day", "user_id").agg(F.collect_set("item_id").alias("seen"))
-    return (
-        chosen.select("day", "user_id", "category", "affinity")
-        .join(seen, ["day", "user_id"], "left")
-        .withColumn("seen", F.coalesce("seen", F.array().cast("array<string>")))
+    return affinities.join(seen, ["day", "user_id"], "left").withColumn(
+        "seen", F.coalesce("seen", F.array().cast("array<string>"))
     )
 
 
-def _candidates(item_popularity_daily: DataFrame, items: DataFrame) -> DataFrame:
-    """The most popular items of each category, over all surfaces by where they had evidence."""
-    # One engagement expected on each surface, so that an item without evidence has the mean of its priors.
-    weight = F.col("expected").cast("double") + 1
-    popular = (
-        item_popularity_daily.groupBy("day", "item_id")
-        .agg(total(F.col("popularity") * weight).alias("weighted"), total(weight).alias("weight"))
-        .select("day", "item_id", ratio(F.col("weighted"), F.col("weight")).alias("popularity"))
+def _near(histories: DataFrame, item_neighbours: DataFrame, known: DataFrame) -> DataFrame:
+    """The neighbours of what a user engaged with: at most 50 × 50."""
+    # The neighbour's facts are joined here, once a neighbour and not once a user.
+    neighbours = item_neighbours.select("day", F.col("item_id").alias("of"), "neighbour_id", "lift").join(
+        known.withColumnRenamed("item_id", "neighbour_id"), ["day", "neighbour_id"]
     )
-    names = F.transform("categories", lambda entry: entry["category"])
-    categories = F.when(F.size("categories") > 0, names).otherwise(F.array(F.lit(UNKNOWN)))
+    weight = F.pow(F.lit(0.5), F.col("place") / HALF_LIFE)
     return (
-        items.select("day", "item_id", F.explode(categories).alias("category"))
-        .join(popular, ["day", "item_id"])
-        .withColumn("place", _place(["day", "category"], F.desc("popularity"), "item_id"))
+        histories.withColumnRenamed("item_id", "of")
+        .join(neighbours, ["day", "of"])
+        .withColumnRenamed("neighbour_id", "item_id")
+        .select("day", "user_id", *_ITEM, (weight * F.col("lift")).alias("evidence"))
+    )
+
+
+def _popular(user_category_affinity: DataFrame, known: DataFrame) -> DataFrame:
+    """The items that are engaged with most, of the user's best categories and of all."""
+    chosen = user_category_affinity.where((F.col("horizon") == HORIZON) & (F.col("rank") <= CATEGORIES))
+    mine = chosen.select("day", "user_id", "category")
+    everybody = chosen.where(F.col("rank") == 1).select("day", "user_id", F.lit(ALL).alias("category"))
+    offered = (
+        known.withColumn("category", F.explode(F.concat("categories.category", F.array(F.lit(ALL)))))
+        .withColumn("place", _place(["day", "category"], F.desc("engaged"), "item_id"))
         .where(F.col("place") <= CANDIDATES)
-        .select("day", "category", "item_id", "popularity")
+        .select("day", "category", *_ITEM)
     )
+    return (
+        mine.unionByName(everybody)
+        .join(F.broadcast(offered), ["day", "category"])
+        .select("day", "user_id", *_ITEM, F.lit(0.0).alias("evidence"))
+    )
+
+
+def _liked(entry: Column) -> Column:
+    """A category with its part of the item's affinity, negated: so the least is the best, and equal ones go by name."""
+    affinity = F.coalesce(F.col("affinities")[entry["category"]], F.col("user_affinity"))
+    return F.struct((-entry["weight"] * affinity).alias("against"), entry["category"].alias("category"))
 
 
 def _place(of: list[str], *order: Column | str) -> Column:

@@ -1,0 +1,108 @@
+"""The item-to-item signal in SciPy, written apart from `include/spark/features/item_neighbours.py`: each checks the
+other, and here its constants are compared on validation splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from evaluation.metrics import Floats
+from include.spark.features.item_neighbours import NEIGHBOURS
+from include.spark.histories import NEWEST
+from include.spark.serving.user_recommendations import HALF_LIFE
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What the product decides, and an evaluation may vary."""
+
+    newest: int = NEWEST
+    kept: int = NEIGHBOURS
+    half_life: float = HALF_LIFE
+    power: float = 0.5
+    """Of an item's engagements in its score."""
+
+
+PRODUCT = Constants()
+
+VARIANTS = {
+    "the product's": PRODUCT,
+    "no neighbours": replace(PRODUCT, kept=0),
+    "20 neighbours": replace(PRODUCT, kept=20),
+    "100 neighbours": replace(PRODUCT, kept=100),
+    "newest 20 items": replace(PRODUCT, newest=20),
+    "newest 100 items": replace(PRODUCT, newest=100),
+    "half-life 2 items": replace(PRODUCT, half_life=2),
+    "half-life 10 items": replace(PRODUCT, half_life=10),
+    "no half-life": replace(PRODUCT, half_life=np.inf),
+    "engagements to the power of 1/4": replace(PRODUCT, power=0.25),
+    "engagements to the power of 1": replace(PRODUCT, power=1.0),
+}
+"""One constant changed at a time."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of items with a user of both, each in both orders."""
+
+    item: NDArray[np.int64]
+    other: NDArray[np.int64]
+    together: Floats
+    expected: Floats
+    variance: float
+    """Of the true O/E between all pairs, also those without a user of both; not below 0."""
+
+    @property
+    def lift(self) -> Floats:
+        """(τ² O + 1) / (τ² E + 1), which is z O/E + 1 − z."""
+        return (self.variance * self.together + 1) / (self.variance * self.expected + 1)
+
+
+def pairs(engaged: csr_matrix) -> Pairs:
+    """Of users × items, 1 where a user has the item in their history."""
+    users = np.asarray(engaged.sum(axis=0)).ravel().astype(float)
+    joint = (engaged.T @ engaged).tocoo()
+    other = joint.row != joint.col
+    item, neighbour, together = joint.row[other], joint.col[other], joint.data[other].astype(float)
+    per_pair = together.sum() / (users.sum() ** 2 - (users**2).sum())
+    expected = per_pair * users[item] * users[neighbour]
+    squares = per_pair**2 * ((users**2).sum() ** 2 - (users**4).sum())
+    above = (together**2 - together).sum() - 2 * (together * expected).sum() + squares
+    return Pairs(item, neighbour, together, expected, max(above / squares, 0.0))
+
+
+def strongest(found: Pairs, users: Floats, kept: int) -> csr_matrix:
+    """Items × neighbours: the lifts of the ``kept`` strongest of each item."""
+    strength = found.lift * np.sqrt(users[found.other])
+    order = np.lexsort((found.other, -strength, found.item))
+    item = found.item[order]
+    place = np.arange(len(item)) - np.searchsorted(item, item)
+    order = order[place < kept]
+    cells = (found.item[order], found.other[order])
+    return csr_matrix((found.lift[order], cells), shape=(len(users), len(users)))
+
+
+def scores(
+    train: pd.DataFrame, users: pd.Index, items: pd.Index, constants: Constants = PRODUCT
+) -> NDArray[np.float32]:
+    """``users`` × ``items``: engagements^power × (1 + evidence). ``train``: impressions in order of time."""
+    engaged = train[train["engaged"] == 1]
+    count = np.bincount(items.get_indexer(engaged["item"]), minlength=len(items)).astype(float)
+    histories = engaged.drop_duplicates(["user", "item"], keep="last")
+    place = histories.groupby("user").cumcount(ascending=False).to_numpy()
+    histories, place = histories[place < constants.newest], place[place < constants.newest]
+    everyone = pd.Index(histories["user"].unique())
+    column = items.get_indexer(histories["item"])
+
+    def matrix(values: Floats, rows: pd.Index) -> csr_matrix:
+        row = rows.get_indexer(histories["user"])
+        return csr_matrix((values[row >= 0], (row[row >= 0], column[row >= 0])), shape=(len(rows), len(items)))
+
+    whole = matrix(np.ones(len(histories)), everyone)
+    lifts = strongest(pairs(whole), np.asarray(whole.sum(axis=0)).ravel(), constants.kept)
+    evidence = (matrix(0.5 ** (place / constants.half_life), users) @ lifts).toarray()
+    return (count**constants.power * (1 + evidence)).astype(np.float32)
