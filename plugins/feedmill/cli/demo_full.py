@@ -136,7 +136,8 @@ def text(shown: Shown, week: Range) -> RenderableType:
         f"Affinity at the end of {shown.day:%Y-%m-%d}: engagement as a multiple of the average user's. Truth is the "
         "simulator's.\n",
         Columns([_affinity_list(person) for person in shown.people], padding=(0, 6)),
-        "\nRecommended for the next day: affinity × popularity, nothing seen before (serving.user_recommendations).\n",
+        "\nRecommended for the next day, nothing seen before (serving.user_recommendations): affinity × √engaged × (1 "
+        "+ evidence); evidence is what the user's own items say of it.\n",
         Columns([_recommended(person) for person in shown.people], padding=(0, 6)),
         f"\nWhoever has no recommendation, segment {shown.fallback_segment}: serving.fallback_ranking at the end of "
         f"that day.\n",
@@ -163,7 +164,7 @@ def _affinities(day: datetime, user_id: str) -> str:
 
 def _recommendations(day: datetime, user_id: str) -> str:
     return f"""
-        SELECT rank, item_id, category, affinity, popularity, score FROM serving.user_recommendations
+        SELECT rank, item_id, category, affinity, engaged, evidence, score FROM serving.user_recommendations
         WHERE day = DATE '{day:%Y-%m-%d}' AND user_id = {_quoted(user_id)} ORDER BY rank LIMIT {RANKS}"""
 
 
@@ -203,7 +204,7 @@ def _recommended(person: Person) -> RenderableType:
 
     if not person.recommendations:
         return f"{person.user_id}, {person.kind}: none; the ranking below serves this user"
-    columns = ("rank", "item_id", "category", "affinity", "popularity", "score")
+    columns = ("rank", "item_id", "category", "affinity", "engaged", "evidence", "score")
     return Group(f"{person.user_id}, {person.kind}\n", _ranking(person.recommendations, columns))
 
 
@@ -213,7 +214,7 @@ def _ranking(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Renderab
             return "yes" if value else ""
         return f"{value:.3f}" if isinstance(value, float) else str(value)
 
-    numbers = [name for name in columns if name in ("rank", "affinity", "popularity", "score")]
+    numbers = [name for name in columns if name in ("rank", "affinity", "engaged", "evidence", "score")]
     headers = {"item_id": "item", "is_trending": "trends"}
     return listing(
         [headers.get(name, name) for name in columns],
