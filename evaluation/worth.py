@@ -50,7 +50,12 @@ def worths(tables: Lake) -> Worth:
     worth = ratios.reindex(users).to_numpy() @ shares.T * items.to_numpy()
 
     popularity = product.of_day(tables, "features.item_popularity_daily", last)
-    rate = popularity.groupby("item_id")["popularity"].mean().reindex(items.index).fillna(0).to_numpy()
+    # Over surfaces by expected engagements plus one: an item that was shown nowhere has the mean of its priors.
+    weight = popularity["expected"].astype(float) + 1
+    sums = (
+        pd.DataFrame({"weight": weight, "rate": weight * popularity["popularity"]}).groupby(popularity["item_id"]).sum()
+    )
+    rate = (sums["rate"] / sums["weight"]).reindex(items.index).fillna(0).to_numpy()
     engaged = popularity.groupby("item_id")["engaged_decayed"].sum().astype(float).reindex(items.index).fillna(0)
     affinity = product.of_day(tables, "features.user_category_affinity", last)
     affinity = affinity[affinity["horizon"] == HORIZON]

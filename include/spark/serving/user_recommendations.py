@@ -99,7 +99,7 @@ def _known(item_popularity_daily: DataFrame, items: DataFrame) -> DataFrame:
     )
     unknown = F.array(F.struct(F.lit(UNKNOWN).alias("category"), F.lit(1.0).alias("weight")))
     categories = F.when(F.size("categories") > 0, F.col("categories")).otherwise(unknown)
-    return items.select("day", "item_id", F.array_sort(categories).alias("categories")).join(
+    return items.select("day", "item_id", F.sort_array(categories).alias("categories")).join(
         engaged, ["day", "item_id"]
     )
 
