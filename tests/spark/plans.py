@@ -19,8 +19,9 @@ def physical(frame: DataFrame) -> str:
 
 
 def shuffles(frame: DataFrame) -> list[str]:
-    """By which columns rows are shuffled, the last shuffle first; broadcasts are none."""
-    found = re.findall(r"(?<!Broadcast)Exchange (\w+)(?:\(([^)]*?)(?:, \d+)?\))?", physical(frame))
+    """By which columns rows are shuffled, the last shuffle first; broadcasts are none, nor is what is read again."""
+    plan = "\n".join(line for line in physical(frame).splitlines() if "ReusedExchange" not in line)
+    found = re.findall(r"(?<!Broadcast)Exchange (\w+)(?:\(([^)]*?)(?:, \d+)?\))?", plan)
     return [re.sub(r"#\d+L?", "", columns) if kind == "hashpartitioning" else kind for kind, columns in found]
 
 

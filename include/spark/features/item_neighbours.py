@@ -62,7 +62,6 @@ def transform(user_items_daily: DataFrame) -> DataFrame:
 
 def _together(counted: DataFrame) -> DataFrame:
     """One row per pair of items with a user of both, the lesser name first: a user's pairs are made of one array."""
-    # Not array_sort: Spark does not see that two plans with its lambda are the same, and would make the pairs twice.
     found = F.sort_array(F.collect_list(F.struct("item_id", "users")))
     users = counted.groupBy("day", "user_id").agg(found.alias("found")).where(F.size("found") > 1)
     each = users.select("day", "found", F.posexplode("found").alias("place", "item"))
