@@ -8,7 +8,7 @@ import sys
 
 from evaluation.data import DataMissingError
 
-EVALUATIONS = ("affinity", "recommender")
+EVALUATIONS = ("affinity", "popularity", "trending", "recommender")
 """Modules with a function ``run``, in the order of the pages."""
 
 

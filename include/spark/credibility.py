@@ -106,11 +106,11 @@ def estimates(members: DataFrame, group: Sequence[str]) -> DataFrame:
     variance of what is true around it; and its ``lower_bound``.
 
     An estimate is the member's rate as a multiple of what is expected of it: z O/E + (1-z) m. Without evidence of the
-    member it is m, and without any of the group 1. z is 0 to 1; the lower bound is 0 to the estimate.
+    member it is m, and without any of the group its prior. z is 0 to 1; the lower bound is 0 to the estimate.
 
     Args:
-        members: one row per group and member: observed, expected, variance, and of its segment ``group_variance`` and
-            ``member_variance``.
+        members: one row per group and member: observed, expected, variance; of its group the ``prior``, and of its
+            segment ``group_variance`` and ``member_variance``.
         group: the columns that name a group. No shuffle where the rows are partitioned by one of them.
     """
     of_group = Window.partitionBy(*group)
@@ -129,7 +129,7 @@ def estimates(members: DataFrame, group: Sequence[str]) -> DataFrame:
             "_believed",
             F.col("group_variance") * F.col("_precisions") / (F.col("group_variance") * F.col("_precisions") + 1),
         )
-        .withColumn("group_estimate", 1 + believed * (F.col("_mean") - 1))
+        .withColumn("group_estimate", F.col("prior") + believed * (F.col("_mean") - F.col("prior")))
         .withColumn("credibility", F.least(F.col("member_variance") * F.col("_precision"), F.lit(1.0)))
         .withColumn("estimate", F.col("member_variance") * F.col("_measured") + rest * m)
         .withColumn("uncertainty", spread)

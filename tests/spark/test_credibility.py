@@ -111,7 +111,9 @@ def small(frame):
     members = {name: sums_of(rows, name) for name, rows in made.items()}
     given_ = frame(SCHEMA, [as_decimals(row) for rows in members.values() for row in rows])
     fitted = variances(products(given_, ["segment", "user"]), ["segment"])
-    joined = given_.join(fitted.select("segment", "group_variance", "member_variance"), "segment")
+    joined = given_.join(
+        fitted.select("segment", "group_variance", "member_variance", F.lit(1.0).alias("prior")), "segment"
+    )
     return {
         "rows": made,
         "members": members,
@@ -185,7 +187,7 @@ def limits(frame):
         for m, v in LIMITS.items()
     ]
     typed = frame(schema, [{k: float(v) if isinstance(v, int) else v for k, v in row.items()} for row in rows])
-    return {row["m"]: row for row in estimates(typed, ["g"]).collect()}
+    return {row["m"]: row for row in estimates(typed.withColumn("prior", F.lit(1.0)), ["g"]).collect()}
 
 
 def test_where_categories_do_not_differ_the_user_s_mean_by_precision_is_all(limits):
@@ -247,7 +249,9 @@ def test_the_same_rows_in_any_order_and_partitions_give_the_same_bits(frame, see
     def bits(rows, parts):
         given_ = frame(SCHEMA, rows).repartition(parts)
         fitted = variances(products(given_, ["segment", "user"]), ["segment"])
-        joined = given_.join(fitted.select("segment", "group_variance", "member_variance"), "segment")
+        joined = given_.join(
+            fitted.select("segment", "group_variance", "member_variance", F.lit(1.0).alias("prior")), "segment"
+        )
         return sorted(tuple(map(str, row)) for row in estimates(joined, ["segment", "user"]).collect())
 
     shuffled = [members[n] for n in rng.permutation(len(members))]

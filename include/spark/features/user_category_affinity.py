@@ -21,6 +21,7 @@ def transform(user_category_window: DataFrame, affinity_variances: DataFrame) ->
         "segment",
         F.col("user_variance").alias("group_variance"),
         F.col("category_variance").alias("member_variance"),
+        F.lit(1.0).alias("prior"),
     )
     members = user_category_window.repartition("user_id").join(F.broadcast(fitted), ["day", "horizon", "segment"])
     ranked = Window.partitionBy(*USER).orderBy(F.desc("affinity"), "category")
