@@ -153,7 +153,8 @@ def _readers(entry: Input, theirs: Column, reader: Table, span: Range) -> Column
     last = F.least(F.lit(span.end - reader.every.length), partition_of(entry.lookback))
     step = F.make_dt_interval(hours=F.lit(reader.every.length // timedelta(hours=1)))
     readers = F.sequence(first, last, step)
-    return F.explode(F.transform(readers, F.to_date) if reader.every is DAY else readers)
+    # Not `to_date` itself: its second parameter, the format, would be taken for an index.
+    return F.explode(F.transform(readers, lambda moment: F.to_date(moment)) if reader.every is DAY else readers)
 
 
 def _facts(spark: SparkSession, group: list[File]) -> DataFrame:
