@@ -8,7 +8,7 @@ import sys
 
 from evaluation.data import DataMissingError
 
-EVALUATIONS = ("affinity", "recommender", "open_bandit")
+EVALUATIONS = ("affinity", "popularity", "trending", "recommender", "open_bandit")
 """Modules with a function ``run``, in the order of the pages."""
 
 

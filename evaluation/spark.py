@@ -137,8 +137,11 @@ class Lake:
         columns = [F.col(n) if n in present else F.lit(None).cast(kind).alias(n) for n, kind in kinds.items()]
         frame.select(*columns).write.insertInto(table.name, overwrite=True)
 
-    def land(self, folder: Path, start: datetime, end: datetime) -> None:
-        """events.clean and catalog.items of the landing zone's files in ``folder``, read by the product's sources."""
+    def land(self, folder: Path, start: datetime, end: datetime, only: Column | None = None) -> None:
+        """events.clean and catalog.items of the landing zone's files in ``folder``, read by the product's sources.
+
+        ``only``: a condition on the clean events that are kept; by default all are.
+        """
         from pyspark.sql import functions as F
 
         from include.spark.events import clean, landed
@@ -158,7 +161,8 @@ class Lake:
         line = (F.col("_metadata.row_index") + 1).alias("line")
         rows = landed.transform(events_parquet.read(events.select(*facts, line, *events.columns)))
         within = (F.col("event_hour") >= F.lit(start)) & (F.col("event_hour") < F.lit(end))
-        self.write(TABLES["events.clean"], clean.transform(rows.where(within).withColumn("hour", F.col("event_hour"))))
+        kept = clean.transform(rows.where(within).withColumn("hour", F.col("event_hour")))
+        self.write(TABLES["events.clean"], kept if only is None else kept.where(only))
 
         text = reader.text(str(folder / items_jsonl.SOURCE.name))
         lines = text.select(*facts, F.monotonically_increasing_id().alias("line"), F.col("value").alias("raw"))

@@ -7,6 +7,9 @@ from scipy.stats import rankdata
 
 from evaluation.metrics import Floats, Ints, Resamples, by_user
 
+_STEPS = 12
+"""Of Newton's method: more than the quasi-likelihood of a few thousand rows needs from its mean on."""
+
 
 def spearman(estimate: Floats, truth: Floats, member: Ints, members: int, resamples: Resamples) -> Floats:
     """Spearman's rank correlation; ranks are those of the data, so that a resample costs six sums."""
@@ -32,6 +35,32 @@ def centred(values: Floats, member: Ints, members: int) -> Floats:
     """Without the mean of each member."""
     mean = by_user(values, member, members) / np.maximum(by_user(np.ones(len(values)), member, members), 1)
     return values - mean[member]
+
+
+def log_slopes(estimate: Floats, x: Floats, y: Floats, weight: Floats, resamples: Resamples) -> tuple[Floats, Floats]:
+    """Exponents b and c of estimate ~ x^b y^c, for each resample of the rows; an estimate may be 0.
+
+    Poisson's quasi-likelihood with ``weight``: only the mean is modelled, so any estimate that is not below 0 fits.
+    """
+    design = np.column_stack([np.ones(len(x)), np.log(x), np.log(y)])
+    beta = np.array([np.log(np.average(estimate, weights=weight)), 0.0, 0.0])
+    found = []
+    for counts in resamples.weights:
+        # The first row is the data, near which all others end.
+        beta_of = _fit(design, estimate, counts * weight, beta)
+        beta = beta_of if not found else beta
+        found.append(beta_of)
+    slopes = np.array(found)
+    return slopes[:, 1], slopes[:, 2]
+
+
+def _fit(design: Floats, estimate: Floats, weight: Floats, start: Floats) -> Floats:
+    beta = start
+    for _ in range(_STEPS):
+        mean = np.exp(design @ beta)
+        curve = design.T @ (design * (weight * mean)[:, None])
+        beta = beta + np.linalg.solve(curve, design.T @ (weight * (estimate - mean)))
+    return beta
 
 
 def _sums(x: Floats, y: Floats, member: Ints, members: int, resamples: Resamples) -> tuple[Floats, ...]:

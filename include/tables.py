@@ -178,6 +178,8 @@ item_trending = Table(
     inputs=[
         Input(item_evidence_hourly, lookback=hours(2), ripple=Ripple.LATEST),
         Input(surface_evidence_hourly, lookback=days(28), lag=hours(3), ripple=Ripple.LATEST),
+        # Popularity as it was before the three hours: what is judged must not explain itself.
+        Input(item_popularity_hourly, lookback=hours(3), lag=hours(3), ripple=Ripple.LATEST),
         Input(item_popularity_daily, as_of=True, optional=True, lag=hours(6), ripple=Ripple.LATEST),
     ],
     maintainer=personalization,

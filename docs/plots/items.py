@@ -15,7 +15,7 @@ from scipy.stats import gamma
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from include.spark.features.item_trending import PROBABILITY, SCORE  # noqa: E402
+from include.spark.features.item_trending import PROBABILITY, SCORE, SPREAD  # noqa: E402
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 320, 56, 44, 30, 130
 COLOURS = ("#4063d8", "#389826", "#cb3c33")
@@ -33,7 +33,7 @@ def popularity(impressions: float, ratio: float = 2.0, rate: float = 0.1, varian
     return estimate, float(gamma.ppf(PROBABILITY, estimate**2 / spread, scale=spread / estimate))
 
 
-def score(ratio: float, expected: float, variance: float = 0.25) -> float:
+def score(ratio: float, expected: float, variance: float = SPREAD) -> float:
     """The exact 5 % quantile for that ratio of observed to expected."""
     return float(gamma.ppf(PROBABILITY, 1 / variance + ratio * expected, scale=1 / (1 / variance + expected)))
 
@@ -94,7 +94,7 @@ def main() -> None:
     (HERE / "trending.svg").write_text(
         chart(
             "Trend score (EB05) by observed/expected",
-            "observed/expected (prior variance 0.25; dashed: the threshold)",
+            f"observed/expected (prior variance {SPREAD:g}; dashed: the threshold)",
             (1, 10),
             6,
             [(f"expected {e}", lambda ratio, e=e: score(ratio, e), "") for e in (1, 10, 100)],

@@ -8,6 +8,9 @@ from include.events import ENGAGED, LAST_BUCKET, POSITION_BUCKETS, SEGMENT, UNKN
 CLEAN = ("event_id", "event_time", "event_types", "user_id", "item_id", "request_id", "position", "surface")
 """The columns of events.clean that are read, beside :data:`include.events.SEGMENT`."""
 
+BUCKETS = (*[name for name, _ in POSITION_BUCKETS], LAST_BUCKET)
+"""The position buckets from the top of a list down; "unknown" has no place among them."""
+
 
 def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
     """One row per day and shown item: day, user_id, item_id, surface, position_bucket, segment, event_time, event_id,

@@ -1,10 +1,17 @@
 """features.engagement_baseline: how often the average user engages with what is shown there."""
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from include.spark.baseline import ANY, DIMENSIONS
 from include.spark.exact import exact, ratio, total
+from include.spark.impressions import BUCKETS
+
+PAIRED = 20.0
+"""Engagements of items that were shown in both at which two neighbouring buckets are half compared by them, and half
+by their rates, which better items raise."""
+
+COUNTS = ("impressions", "engaged", "engaged_paired", "engaged_paired_below")
 
 ALL, SURFACE, BUCKET, CELL = range(4)
 """The levels, each the parent of the next."""
@@ -15,6 +22,9 @@ def transform(position_engagement_daily: DataFrame) -> DataFrame:
 
     A cell's rate is smoothed towards its parent's (surface and bucket, then surface, then all), by how much the cells
     of its level are found to differ from their parents: Bühlmann-Straub credibility, see docs/affinity.md.
+
+    ``position_rate`` compares the buckets of a surface by the items that were shown in both of two neighbours, and adds
+    up to the surface's engagements: docs/popularity.md.
     """
     counted = _levels(position_engagement_daily)
     raw = counted.withColumn("raw", F.least(ratio(F.col("engaged"), F.col("impressions")), F.lit(1.0)))
@@ -25,9 +35,13 @@ def transform(position_engagement_daily: DataFrame) -> DataFrame:
         .withColumn("rate_2", _smoothed(BUCKET, "rate_1", ["surface"]))
         .withColumn("rate_3", _smoothed(CELL, "rate_2", ["surface", "position_bucket"]))
         .withColumn("rate", F.coalesce("rate_3", "rate_2", "rate_1", "rate_0"))
+        .withColumn("place", _place())
+        .withColumn("log_step", _log_step())
+        .withColumn("fall", F.exp(F.sum("log_step").over(_from_the_top())))
+        .withColumn("bucket_rate", _bucket_rate())
         .withColumn(
             "position_rate",
-            F.when(F.col("level") == CELL, _of(BUCKET, "rate_2", ["surface", "position_bucket"])).otherwise(
+            F.when(F.col("level") >= BUCKET, _of(BUCKET, "bucket_rate", ["surface", "position_bucket"])).otherwise(
                 F.col("rate")
             ),
         )
@@ -38,7 +52,7 @@ def transform(position_engagement_daily: DataFrame) -> DataFrame:
 def _levels(position_engagement_daily: DataFrame) -> DataFrame:
     """The cells and their parents, with the sums of their days; nothing where nothing was shown on any of them."""
     cells = position_engagement_daily.groupBy("day", *DIMENSIONS).agg(
-        total(F.col("impressions")).alias("impressions"), total(F.col("engaged")).alias("engaged")
+        *[total(F.col(name)).alias(name) for name in COUNTS]
     )
     # A day's cells are few: in one task, none of the steps that follow shuffles them again.
     each = cells.repartition("day").select("*", F.explode(F.sequence(F.lit(ALL), F.lit(CELL))).alias("level"))
@@ -47,9 +61,9 @@ def _levels(position_engagement_daily: DataFrame) -> DataFrame:
         for level, name in enumerate(DIMENSIONS, start=SURFACE)
     ]
     return (
-        each.select("day", "level", *names, "impressions", "engaged")
+        each.select("day", "level", *names, *COUNTS)
         .groupBy("day", "level", *DIMENSIONS)
-        .agg(total(F.col("impressions")).alias("impressions"), total(F.col("engaged")).alias("engaged"))
+        .agg(*[total(F.col(name)).alias(name) for name in COUNTS])
         .withColumn("shown", F.max("impressions").over(Window.partitionBy("day")))
         .where(F.col("shown") > 0)
         .drop("shown")
@@ -80,6 +94,48 @@ def _credibility() -> Column:
 def _smoothed(level: int, parent_rate: str, parent: list[str]) -> Column:
     own = F.col("credibility") * F.col("raw") + (1 - F.col("credibility")) * _of(level - 1, parent_rate, parent)
     return F.when(F.col("level") == level, own)
+
+
+def _place() -> Column:
+    """Where a bucket's row stands in its list, from 1 at the top; 0 for "unknown", null in rows of other levels."""
+    return F.when(
+        F.col("level") == BUCKET,
+        F.array_position(F.array(*[F.lit(name) for name in BUCKETS]), F.col("position_bucket")),
+    )
+
+
+def _places() -> WindowSpec:
+    return Window.partitionBy("day", "surface", F.col("place") > 0)
+
+
+def _from_the_top() -> WindowSpec:
+    return _places().orderBy("place").rowsBetween(Window.unboundedPreceding, Window.currentRow)
+
+
+def _log_step() -> Column:
+    """The logarithm of a place's rate relative to that of the next place above it that the surface has."""
+    by_place = _places().orderBy("place")
+    # What was compared with a place that the surface lacks in these days says nothing of the one after it.
+    adjacent = F.col("place") - F.lag("place").over(by_place) == 1
+    paired, paired_below = (
+        F.when(adjacent, F.lag(name).over(by_place).cast("double")).otherwise(F.lit(0.0))
+        for name in ("engaged_paired", "engaged_paired_below")
+    )
+    by_rates = ratio(F.col("rate_2"), F.lag("rate_2").over(by_place))
+    step = (paired_below + PAIRED * by_rates) / (paired + PAIRED)
+    return F.when(step > 0, F.log(step)).otherwise(F.lit(0.0))
+
+
+def _bucket_rate() -> Column:
+    """The rate at a place of the list of whatever is shown in all of it; over the list they add up to its engagements.
+
+    A bucket that is no place has its own rate.
+    """
+    engaged = F.sum("engaged").over(_places()).cast("double")
+    fallen = F.sum(exact(F.col("impressions") * F.col("fall"))).over(_places()).cast("double")
+    return F.when((F.col("place") > 0) & (fallen > 0), F.least(F.col("fall") * engaged / fallen, F.lit(1.0))).otherwise(
+        F.col("rate_2")
+    )
 
 
 def _of(level: int, value: str, parent: list[str]) -> Column:

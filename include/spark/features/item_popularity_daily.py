@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from include.spark.credibility import FIRST_ORDER, SECOND_ORDER, SUMS, estimates, products, variances
-from include.spark.exact import total
+from include.spark.exact import ratio, total
 
 HALF_LIFE_DAYS: Final = 7.0
 """An engagement of a week ago counts half, one of the window's first day (27 days ago) 7 %."""
@@ -20,8 +20,9 @@ _CATEGORY = ("day", "surface", "category")
 def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
     """One row per day, item and surface, for each item that was shown in 28 days or is in the catalogue of the day.
 
-    Credibility of O/E: items within categories, categories within the surface. An item in no category is a category of
-    its own. An item of several is a member of each, with its weight there, and has the weighted mean of its estimates.
+    Credibility of O/E: items within categories, categories within the surface, whose mean item is fitted: what a
+    ranking shows most is above it. An item in no category is a category of its own. An item of several is a member of
+    each, with its weight there, and has the weighted mean of its estimates.
     """
     every = _every_item(_decayed(item_evidence_daily), items)
     w = F.col("weight")
@@ -32,11 +33,9 @@ def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
         *[(w * F.col(name)).alias(name) for name in FIRST_ORDER],
         *[(w * w * F.col(name)).alias(name) for name in SECOND_ORDER],
     )
-    spread = variances(products(members, _CATEGORY), ("day", "surface")).select(
-        "day", "surface", "group_variance", "member_variance", F.lit(1.0).alias("prior")
-    )
+    fitted = _fitted(members)
     estimated = (
-        estimates(members.join(F.broadcast(spread), ["day", "surface"]), _CATEGORY)
+        estimates(members.join(F.broadcast(fitted), ["day", "surface"]), _CATEGORY)
         .groupBy(*KEYS)
         .agg(
             _mean("group_estimate").alias("prior"),
@@ -45,6 +44,7 @@ def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
             _mean("uncertainty").alias("posterior_variance"),
             _mean("lower_bound").alias("lower_bound"),
             F.max("member_variance").alias("prior_variance"),
+            F.max("surface_mean").alias("surface_mean"),
             F.max(F.col("member_variance") + F.col("group_variance")).alias("surface_variance"),
         )
     )
@@ -63,7 +63,36 @@ def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
         "popularity",
         "posterior_variance",
         F.least("lower_bound", "popularity").alias("lower_bound"),
+        "surface_mean",
         "surface_variance",
+    )
+
+
+def _fitted(members: DataFrame) -> DataFrame:
+    """One row per day and surface: the mean of its items and their variances, within a category and between these.
+
+    Items count by u = 1/(1 + E): those with much evidence alike. By the squares of their evidence, a few of a ranking's
+    favourites would say how much all items differ, and that the average item is as good as they are.
+    """
+    u = 1 / (1 + F.col("expected"))
+    weighted = members.select(
+        *_CATEGORY,
+        *[(u * F.col(name)).alias(name) for name in FIRST_ORDER],
+        *[(u * u * F.col(name)).alias(name) for name in SECOND_ORDER],
+    )
+    mean = F.when(F.col("expected") > 0, ratio(F.col("observed"), F.col("expected"))).otherwise(F.lit(1.0))
+    distance = (mean - 1) * (mean - 1)
+    # Variances are around 1. Between categories that is the mean's distance from it too; without two items of one
+    # category, within them.
+    comparable = F.col("group_weights") > 0
+    within = F.when(comparable, F.col("member_variance")).otherwise(F.col("member_variance") - distance)
+    return variances(products(weighted, _CATEGORY), ("day", "surface")).select(
+        "day",
+        "surface",
+        mean.alias("surface_mean"),
+        mean.alias("prior"),
+        F.greatest(F.col("group_variance") - distance, F.lit(0.0)).alias("group_variance"),
+        F.greatest(within, F.lit(0.0)).alias("member_variance"),
     )
 
 

@@ -11,10 +11,11 @@ def transform(item_evidence_hourly: DataFrame, item_popularity_daily: DataFrame)
     """One row per hour, item and surface with traffic: of the daily table, or shown since the end of its day.
 
     The day's popularity and its posterior variance are the prior, the hours since are the evidence. An item that the
-    day does not know starts as the average of its surface.
+    day does not know starts as the mean item of its surface.
     """
     surfaces = item_popularity_daily.groupBy("surface").agg(
         F.max("day").alias("prior_day"),
+        F.max("surface_mean").alias("surface_mean"),
         F.max("surface_variance").alias("surface_variance"),
     )
     now = item_evidence_hourly.join(F.broadcast(surfaces.select("surface", "prior_day")), "surface", "left")
@@ -38,12 +39,13 @@ def transform(item_evidence_hourly: DataFrame, item_popularity_daily: DataFrame)
     return (
         known.join(since, ["hour", "item_id", "surface"], "full")
         .join(F.broadcast(surfaces), "surface", "left")
-        .withColumn("prior", F.coalesce("popularity", F.lit(1.0)))
+        .withColumn("prior", F.coalesce("popularity", "surface_mean", F.lit(1.0)))
         .withColumn("prior_variance", F.coalesce("posterior_variance", "surface_variance", F.lit(0.0)))
         .withColumn("of_hours", F.coalesce(ratio(signal, signal + F.col("variance")), F.lit(0.0)))
         .withColumn(
             "popularity", z * F.coalesce(ratio(F.col("observed"), expected), F.lit(0.0)) + (1 - z) * F.col("prior")
         )
+        .withColumn("posterior_variance", (1 - z) * F.col("prior_variance"))
         .select(
             "hour",
             "item_id",
@@ -62,6 +64,7 @@ def transform(item_evidence_hourly: DataFrame, item_popularity_daily: DataFrame)
             "prior_variance",
             (1 - (1 - F.coalesce("daily", F.lit(0.0))) * (1 - z)).alias("credibility"),
             "popularity",
-            lower_bound(F.col("popularity"), (1 - z) * F.col("prior_variance")).alias("lower_bound"),
+            "posterior_variance",
+            lower_bound(F.col("popularity"), F.col("posterior_variance")).alias("lower_bound"),
         )
     )

@@ -6,13 +6,24 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from include.spark.exact import exact, ratio, total
-from include.spark.expected_counts import posterior, prior_variance, relative_levels, residual_moments
+from include.spark.expected_counts import gamma_quantile, posterior, prior_variance, relative_levels, residual_moments
 
 HOURS: Final = 3
 """What "now" is: the hour and the two before it. The map's windows follow it."""
 
 HISTORY_DAYS: Final = 1.0
-"""Decayed days after which an item's own rate weighs as much as what its exposure explains."""
+"""Decayed days after which an item's own rate has half of the weight that it may have."""
+
+HISTORY_SHARE: Final = 0.75
+"""The weight of an item's own rate after a long history. The rest stays with its exposure, which alone knows that a
+list was laid out in the item's favour this hour."""
+
+DOUBT: Final = 0.95
+"""Exposure explains what an item gets that is as popular as, by this quantile, it may be: of a newcomer, much."""
+
+SPREAD: Final = 1.0
+"""The least variance of the true ratio in the prior of the score: what trends is not one of the ordinary items, whose
+fitted spread would pull it to them."""
 
 LEVEL_COUNTS: Final = 100.0
 """Expected engagements at which the rest of a surface is half believed about how busy the surface is now."""
@@ -26,21 +37,25 @@ OBSERVED: Final = 10
 
 
 def transform(
-    item_evidence_hourly: DataFrame, surface_evidence_hourly: DataFrame, item_popularity_daily: DataFrame
+    item_evidence_hourly: DataFrame,
+    surface_evidence_hourly: DataFrame,
+    item_popularity_hourly: DataFrame,
+    item_popularity_daily: DataFrame,
 ) -> DataFrame:
     """One row per hour, item and surface that was shown or engaged with in the last three hours.
 
     What is expected of the three hours: the item's own decayed rate times the surface's hours of the week, blended with
-    its exposure times its category's popularity where its own history is short; then scaled by how busy the rest of
-    the surface is. The score is the 5 % quantile of observed/expected.
+    its exposure times the popularity that it may have had before them; then scaled by how busy the rest of the surface
+    is. The score is the 5 % quantile of observed/expected.
     """
-    blended = _blended(_recent(item_evidence_hourly), _share(surface_evidence_hourly), item_popularity_daily)
-    levelled = _levelled(blended)
+    recent = _may_be(_recent(item_evidence_hourly), item_popularity_hourly, item_popularity_daily)
+    levelled = _levelled(_blended(recent, _share(surface_evidence_hourly), item_popularity_daily))
     observed, expected = F.col("observed").cast("double"), F.col("expected")
     residual, exposure = residual_moments(observed, expected)
     of_surface = Window.partitionBy("hour", "surface")
     fitted = prior_variance(F.sum(exact(residual)).over(of_surface), F.sum(exact(exposure)).over(of_surface))
-    mean, score = posterior(observed, expected, F.col("prior_variance"), [PROBABILITY])
+    variance = F.greatest(F.col("prior_variance"), F.lit(SPREAD))
+    mean, score = posterior(observed, expected, variance, [PROBABILITY])
     return (
         levelled.withColumn("prior_variance", fitted)
         .withColumn("trend", mean)
@@ -81,19 +96,37 @@ def _share(surface_evidence_hourly: DataFrame) -> DataFrame:
     return levels.select("hour", "surface", (total_level / 24).alias("share"))
 
 
+def _may_be(recent: DataFrame, item_popularity_hourly: DataFrame, item_popularity_daily: DataFrame) -> DataFrame:
+    """With ``may_be``: the most that the item's popularity is thought to have been before the last hours.
+
+    Of an item that nobody knew then, what any item of its surface may be.
+    """
+    before = item_popularity_hourly.select("hour", "item_id", "surface", "popularity", "posterior_variance")
+    surfaces = item_popularity_daily.groupBy("surface").agg(
+        F.max("surface_mean").alias("surface_mean"), F.max("surface_variance").alias("surface_variance")
+    )
+    mean = F.coalesce("popularity", "surface_mean", F.lit(1.0))
+    variance = F.coalesce("posterior_variance", "surface_variance", F.lit(0.0))
+    quantile = gamma_quantile(mean * mean / variance, mean / variance, DOUBT)
+    return (
+        recent.join(before, ["hour", "item_id", "surface"], "left")
+        .join(F.broadcast(surfaces), "surface", "left")
+        .select(*recent.columns, F.when((variance > 0) & (mean > 0), quantile).otherwise(mean).alias("may_be"))
+    )
+
+
 def _blended(recent: DataFrame, share: DataFrame, item_popularity_daily: DataFrame) -> DataFrame:
     """Expected by the item's own history and by its exposure, and the two blended."""
-    past = item_popularity_daily.select("item_id", "surface", "engaged_decayed", "days_decayed", "prior")
+    past = item_popularity_daily.select("item_id", "surface", "engaged_decayed", "days_decayed")
     days = F.coalesce(F.col("days_decayed"), F.lit(0.0))
     share_of_day = F.coalesce(F.col("share"), F.lit(HOURS / 24))
     rate = F.coalesce(ratio(F.col("engaged_decayed"), F.col("days_decayed")), F.lit(0.0))
-    by_exposure = F.col("exposure") * F.coalesce(F.col("prior"), F.lit(1.0))
-    weight = days / (days + HISTORY_DAYS)
+    weight = HISTORY_SHARE * days / (days + HISTORY_DAYS)
     return (
         recent.join(past, ["item_id", "surface"], "left")
         .join(F.broadcast(share), ["hour", "surface"], "left")
         .withColumn("expected_by_history", rate * share_of_day)
-        .withColumn("expected_by_exposure", by_exposure)
+        .withColumn("expected_by_exposure", F.col("exposure") * F.col("may_be"))
         # Without any expectation by exposure (a log of clicks alone, or no baseline yet) the history speaks alone.
         .withColumn("history_weight", F.when((days > 0) & (F.col("exposure") == 0), F.lit(1.0)).otherwise(weight))
         .withColumn("blended", _blend())

@@ -1,20 +1,63 @@
 """rollups.position_engagement_daily: how often items of a category were engaged with, by where they were shown."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from include.spark.exact import total
-from include.spark.impressions import impressions, with_categories
+from include.events import UNKNOWN
+from include.spark.exact import ratio, total
+from include.spark.impressions import BUCKETS, impressions, with_categories
+
+COUNTS = ("impressions", "engaged", "engaged_paired", "engaged_paired_below")
+
+_NAMES = (*BUCKETS, UNKNOWN)
+_ITEM = ("day", "item_id", "surface")
 
 
 def transform(clean: DataFrame, items: DataFrame) -> DataFrame:
-    """One row per day, surface, position bucket and category; an item's impression is split by its categories."""
-    return (
-        with_categories(impressions(clean), items)
-        .groupBy("day", "surface", "position_bucket", "category")
+    """One row per day, surface, position bucket and category; an item's impression is split by its categories.
+
+    An item that was shown n times in a bucket and n' times in the one below compares the two without its own appeal:
+    y n'/(n + n') and y' n/(n + n') have expectations whose ratio is that of the two places (Mantel & Haenszel 1959).
+    Engagements by impressions do not compare them, since better items stand higher.
+    """
+    counts = {
+        "shown": F.col("shown"),
+        "engaged": F.col("engaged"),
+        "shown_engaged": F.col("shown") * F.col("engaged"),
+    }
+    # An item's buckets side by side in one row, so that neighbours meet without another shuffle.
+    wide = (
+        impressions(clean)
+        .groupBy(*_ITEM)
         .agg(
-            total(F.col("shown") * F.col("weight")).alias("impressions"),
-            total(F.col("engaged") * F.col("weight")).alias("engaged"),
+            *[
+                F.sum(F.when(F.col("position_bucket") == bucket, count).otherwise(F.lit(0))).alias(f"{name}_{number}")
+                for number, bucket in enumerate(_NAMES)
+                for name, count in counts.items()
+            ]
         )
-        .select("day", "surface", "position_bucket", "category", "impressions", "engaged")
+    )
+    buckets = wide.select(*_ITEM, F.inline(F.array(*[_bucket(number) for number in range(len(_NAMES))])))
+    return (
+        with_categories(buckets.where((F.col("impressions") > 0) | (F.col("engaged") > 0)), items)
+        .groupBy("day", "surface", "position_bucket", "category")
+        .agg(*[total(F.col(name) * F.col("weight")).alias(name) for name in COUNTS])
+        .select("day", "surface", "position_bucket", "category", *COUNTS)
+    )
+
+
+def _bucket(number: int) -> Column:
+    """One bucket of an item's row. The last has none below it, and "unknown" no neighbours."""
+    shown = F.col(f"shown_{number}")
+    paired = paired_below = F.lit(0.0)
+    if number + 1 < len(BUCKETS):
+        shown_below = F.col(f"shown_{number + 1}")
+        paired = ratio(F.col(f"shown_engaged_{number}") * shown_below, shown + shown_below)
+        paired_below = ratio(F.col(f"shown_engaged_{number + 1}") * shown, shown + shown_below)
+    return F.struct(
+        F.lit(_NAMES[number]).alias("position_bucket"),
+        shown.alias("impressions"),
+        F.col(f"engaged_{number}").alias("engaged"),
+        paired.alias("engaged_paired"),
+        paired_below.alias("engaged_paired_below"),
     )

@@ -6,7 +6,7 @@ CREATE TABLE features.engagement_baseline (
     impressions DECIMAL(28,10) NOT NULL COMMENT 'Impressions of the cell in the 28 days, an item split by its categories. 0 or more; never null.',
     engaged DECIMAL(28,10) NOT NULL COMMENT 'Those that users engaged with, and engagements that came on another day than their impression. 0 or more; never null.',
     rate DOUBLE NOT NULL COMMENT 'Expected engagements of one impression there: engaged by impressions, smoothed towards the row with one "*" more. 0 to 1; never null.',
-    position_rate DOUBLE NOT NULL COMMENT 'The rate of the surface and position bucket, whatever the category: for items, whose own appeal a rate of their category would hide. 0 to 1; never null.'
+    position_rate DOUBLE NOT NULL COMMENT 'Expected engagements of one impression of the surface\'s average item there, whatever its category: for items, whose own appeal a rate of their category, or of the items that a ranking puts there, would hide. In the rows of a bucket; rate in its parents\'. 0 to 1; never null.'
 )
 USING iceberg
 PARTITIONED BY (day)

@@ -9,12 +9,13 @@ CREATE TABLE features.item_popularity_daily (
     observed DECIMAL(28,10) NOT NULL COMMENT 'Numerator O: engagements that had an expectation, each with the weight of its age, 2^(−age/7 days). 0 or more; never null.',
     expected DECIMAL(28,10) NOT NULL COMMENT 'Denominator E: their expected number, with the same weights. 0 or more; never null.',
     variance DECIMAL(28,10) NOT NULL COMMENT 'Variance V of observed if the item were like any other: Σ e(1 − e), with the squares of the weights. 0 or more; never null.',
-    prior DOUBLE NOT NULL COMMENT 'Estimated mean popularity of the item\'s categories on this surface, by the item\'s weights; for an item in no category, of which nothing is known, 1, the surface\'s. What a new item starts with. 0 or more; never null.',
+    prior DOUBLE NOT NULL COMMENT 'Estimated mean popularity of the item\'s categories on this surface, by the item\'s weights; for an item in no category, of which nothing is known, surface_mean. What a new item starts with. 0 or more; never null.',
     prior_variance DOUBLE NOT NULL COMMENT 'Fitted variance of true popularity between the items of a category, on this surface. 0 or more; never null.',
     credibility DOUBLE NOT NULL COMMENT 'z: the weight of the item\'s own observed/expected in popularity; the prior has the rest. 0 without evidence; 0 to 1; never null.',
-    popularity DOUBLE NOT NULL COMMENT 'Engagement relative to what the item\'s slots would have got with the average item of the surface: z · observed/expected + (1 − z) · prior. 1 is average; never null.',
+    popularity DOUBLE NOT NULL COMMENT 'Engagement relative to what the item\'s slots would have got with the average impression\'s item of the surface: z · observed/expected + (1 − z) · prior. 0 or more; never null.',
     posterior_variance DOUBLE NOT NULL COMMENT 'What is uncertain of popularity. 0 or more; never null.',
     lower_bound DOUBLE NOT NULL COMMENT '5 % bound of popularity: what it is at least, at odds of 19 to 1. At most popularity; never null.',
+    surface_mean DOUBLE NOT NULL COMMENT 'Fitted popularity of the mean item of the surface: what an item is expected to be of which nothing is known. Below 1 where better items are shown more often; 1 without evidence. 0 or more; the same in all rows of a surface; never null.',
     surface_variance DOUBLE NOT NULL COMMENT 'What is uncertain of an item of which nothing is known: the variance between categories, and between items of a category. The same in all rows of a surface; never null.'
 )
 USING iceberg

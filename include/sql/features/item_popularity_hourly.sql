@@ -7,10 +7,11 @@ CREATE TABLE features.item_popularity_hourly (
     observed BIGINT NOT NULL COMMENT 'Numerator O: engagements since the end of prior_day that had an expectation. 0 or more; never null.',
     expected DECIMAL(28,10) NOT NULL COMMENT 'Denominator E: their expected number. 0 or more; never null.',
     variance DECIMAL(28,10) NOT NULL COMMENT 'Variance V of observed: Σ e(1 − e). 0 or more; never null.',
-    prior DOUBLE NOT NULL COMMENT 'Popularity at the end of prior_day; for an item that it does not know, 1, the average of its surface. Never null.',
+    prior DOUBLE NOT NULL COMMENT 'Popularity at the end of prior_day; for an item that it does not know, the surface_mean of that day; 1 before the first. 0 or more; never null.',
     prior_variance DOUBLE NOT NULL COMMENT 'What was uncertain of it at the end of prior_day: its posterior variance. 0 or more; never null.',
     credibility DOUBLE NOT NULL COMMENT 'Weight of the item\'s own evidence, of the days and the hours, in popularity; its category has the rest. 0 to 1; never null.',
-    popularity DOUBLE NOT NULL COMMENT 'Engagement relative to what the item\'s slots would have got with the average item of the surface. 1 is average; never null.',
+    popularity DOUBLE NOT NULL COMMENT 'Engagement relative to what the item\'s slots would have got with the average impression\'s item of the surface. 0 or more; never null.',
+    posterior_variance DOUBLE NOT NULL COMMENT 'What is uncertain of popularity. 0 or more, at most prior_variance; never null.',
     lower_bound DOUBLE NOT NULL COMMENT '5 % bound of popularity. At most popularity; never null.'
 )
 USING iceberg

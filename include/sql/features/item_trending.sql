@@ -6,10 +6,10 @@ CREATE TABLE features.item_trending (
     observed BIGINT NOT NULL COMMENT 'Engagements with the item in the three hours. 0 or more; never null.',
     expected DOUBLE NOT NULL COMMENT 'Engagements that were expected of the three hours: the blend of the two next columns, times level. 0 where nothing is known; never null.',
     expected_by_history DOUBLE NOT NULL COMMENT 'The item\'s own decayed engagements per day, times the part of a mean day that these hours of the week are on this surface. 0 for a newcomer; never null.',
-    expected_by_exposure DOUBLE NOT NULL COMMENT 'The expected rates of the item\'s impressions in the three hours, times the mean popularity of its categories: what it gets if it is merely shown. 0 where no impression has a rate; never null.',
-    history_weight DOUBLE NOT NULL COMMENT 'Weight of expected_by_history in the blend: d/(d + 1) after d decayed days. 0 to 1; never null.',
+    expected_by_exposure DOUBLE NOT NULL COMMENT 'The expected rates of the item\'s impressions in the three hours, times the 95 % quantile of the popularity that the item had before them: what it gets if it is merely shown, at most. 0 where no impression has a rate; never null.',
+    history_weight DOUBLE NOT NULL COMMENT 'Weight of expected_by_history in the blend: 0.75 · d/(d + 1) after d decayed days; 1 where exposure expects nothing. 0 to 1; never null.',
     level DOUBLE NOT NULL COMMENT 'How busy the rest of the surface is against its own expectation, shrunk to 1. Above 0; never null.',
-    prior_variance DOUBLE NOT NULL COMMENT 'Fitted variance of the true ratio of observed to expected between the items of the surface in this hour. 0 or more; never null.',
+    prior_variance DOUBLE NOT NULL COMMENT 'Fitted variance of the true ratio of observed to expected between the items of the surface in this hour. The score\'s prior has at least 1. 0 or more; never null.',
     trend DOUBLE NOT NULL COMMENT 'Posterior mean of observed/expected; 1 is as expected. 0 or more; never null.',
     score DOUBLE NOT NULL COMMENT 'Trend score, the lower bound of trend: the 5 % quantile of the posterior of observed/expected (EB05). Rank by this. 0 or more, at most trend; never null.',
     is_trending BOOLEAN NOT NULL COMMENT 'True where score is 2 or more and observed is 10 or more. Never null.'

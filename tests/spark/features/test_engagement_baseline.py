@@ -12,7 +12,7 @@ from include.spark.features.engagement_baseline import transform
 DAY = date(2026, 5, 1)
 SCHEMA = """
     day date, surface string, position_bucket string, category string, impressions decimal(28,10),
-    engaged decimal(28,10)
+    engaged decimal(28,10), engaged_paired decimal(28,10), engaged_paired_below decimal(28,10)
 """
 
 CELLS = {
@@ -30,7 +30,16 @@ CELLS = {
 ALIKE = {("s", str(bucket), category): (1000, 100) for bucket in (1, 2) for category in "abc"}
 NOTHING = {("s", "1", "a"): (10, 0)}
 LOST = {("s", "1", "a"): (0, 3)}
-HISTORIES = dict(enumerate([CELLS, ALIKE, NOTHING, LOST], start=1))
+# Better items stand higher: by their engagements a place falls to a quarter, by the same items to a half.
+RANKED = {
+    ("list", "0", "a"): (10_000, 4_000),
+    ("list", "1", "a"): (10_000, 1_000),
+    ("list", "2", "a"): (10_000, 250),
+    ("list", "4-5", "a"): (10_000, 125),
+    ("list", "unknown", "a"): (10_000, 700),
+}
+PAIRS = {("list", "0", "a"): (8_000, 4_000), ("list", "1", "a"): (6_000, 3_000), ("list", "2", "a"): (900, 1)}
+HISTORIES = dict(enumerate([CELLS, ALIKE, NOTHING, LOST, RANKED], start=1))
 
 
 def day(number):
@@ -40,6 +49,7 @@ def day(number):
 def rows_of(number, cells, parts=2):
     """The cells over several days of the window, which bear the reader's day."""
     for cell, (shown, engaged) in cells.items():
+        pairs = PAIRS.get(cell, (0, 0))
         for part in range(parts):
             first = part == 0
             yield {
@@ -47,6 +57,8 @@ def rows_of(number, cells, parts=2):
                 **dict(zip(("surface", "position_bucket", "category"), cell, strict=True)),
                 "impressions": Decimal(shown if first else 0),
                 "engaged": Decimal(engaged if first else 0),
+                "engaged_paired": Decimal(pairs[0] if first else 0),
+                "engaged_paired_below": Decimal(pairs[1] if first else 0),
             }
 
 
@@ -88,7 +100,7 @@ def raw(cells):
     return rates
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
 def test_rates_are_smoothed_level_by_level_by_what_the_cells_of_a_level_differ(rows, number):
     expected = raw(HISTORIES[number])
     found = {key[1:]: row["rate"] for key, row in rows.items() if key[0] == number}
@@ -107,8 +119,27 @@ def test_where_cells_do_not_differ_all_rates_are_one(rows):
 
 
 def test_the_position_rate_is_that_of_surface_and_bucket_whatever_the_category(rows):
-    assert rows[1, "home", "1", "news"]["position_rate"] == rows[1, "home", "1", "*"]["rate"]
+    news, sport = rows[1, "home", "1", "news"], rows[1, "home", "1", "sport"]
+    assert news["position_rate"] == sport["position_rate"] == rows[1, "home", "1", "*"]["position_rate"]
     assert rows[1, "search", "*", "*"]["position_rate"] == rows[1, "search", "*", "*"]["rate"]
+
+
+def test_without_items_in_both_places_these_are_compared_by_their_rates(rows):
+    """And over the list the rates add up to the engagements that there were."""
+    one, two = rows[1, "home", "1", "*"], rows[1, "home", "2", "*"]
+    assert one["position_rate"] / two["position_rate"] == pytest.approx(one["rate"] / two["rate"])
+    expected = sum(float(row["impressions"]) * row["position_rate"] for row in (one, two))
+    assert expected == pytest.approx(float(one["engaged"] + two["engaged"]))
+
+
+def test_places_are_compared_by_the_same_items_and_not_by_what_a_ranking_puts_there(rows):
+    of = {key[2]: row for key, row in rows.items() if key[0] == 5 and key[1] == "list" and key[3] == "*"}
+    rates = [of[bucket]["position_rate"] for bucket in ("0", "1", "2", "4-5")]
+    assert rates[1] / rates[0] == pytest.approx(0.5, rel=0.01)
+    assert rates[2] / rates[1] == pytest.approx(0.5, rel=0.01)
+    assert rates[3] / rates[2] == pytest.approx(of["4-5"]["rate"] / of["2"]["rate"]), "place 3 is missing in between"
+    assert sum(rates) * 10_000 == pytest.approx(4_000 + 1_000 + 250 + 125)
+    assert of["unknown"]["position_rate"] == of["unknown"]["rate"], "it is no place of the list"
 
 
 def test_parents_hold_the_sums_of_their_cells(rows):
@@ -138,5 +169,5 @@ def test_every_impression_finds_the_nearest_rate_and_none_without_a_baseline(fra
     )
     found = with_position_rate(with_rate(given, baseline), baseline).orderBy("n").collect()
     for row, (number, _, by_category, by_place) in zip(found, asked, strict=True):
-        expected = [rows[number, *key]["rate"] if key else None for key in (by_category, by_place)]
-        assert [row["rate"], row["position_rate"]] == expected
+        assert row["rate"] == (rows[number, *by_category]["rate"] if by_category else None)
+        assert row["position_rate"] == (rows[number, *by_place]["position_rate"] if by_place else None)

@@ -77,7 +77,7 @@ def rows(inputs):
 
 
 def by_hand(surface):
-    """The estimator, item by item: popularity, prior, credibility, variance by item; and the surface's variances."""
+    """Popularity, prior, credibility and variance by item; the surface's variances, and its mean."""
     sums = defaultdict(lambda: np.zeros(5))
     for row in evidence():
         if row["surface"] == surface:
@@ -90,24 +90,31 @@ def by_hand(surface):
     for item, given in categories.items():
         for category, w in given:
             groups[category].append(sums[item] * [w, w, w * w, w * w, w * w])
-    members = np.array([piece for pieces in groups.values() for piece in pieces])
-    total = np.array([sum(pieces) for pieces in groups.values()])
+    pieces = [piece for pieces in groups.values() for piece in pieces]
+    member_groups = [name for name, of in groups.items() for _ in of]
+    # Items of much evidence count alike: first-order sums by 1/(1 + E), second-order ones by its square.
+    members = np.array(
+        [piece * np.array([u, u, u * u, u * u, u * u]) for piece in pieces for u in [1 / (1 + piece[1])]]
+    )
+    total = np.array([sum(m for m, g in zip(members, member_groups, strict=True) if g == name) for name in groups])
     residuals, of_groups = members[:, 0] - members[:, 1], total[:, 0] - total[:, 1]
 
     def over(a, b):
         return a / b if b else 0.0
 
-    category = max(
-        over((of_groups**2).sum() - (residuals**2).sum(), (total[:, 1] ** 2).sum() - (members[:, 1] ** 2).sum()), 0
-    )
+    mean_item = members[:, 0].sum() / members[:, 1].sum() if members[:, 1].sum() else 1.0
+    pairs = (total[:, 1] ** 2).sum() - (members[:, 1] ** 2).sum()
+    comparable = pairs > 1e-9
+    around_1 = max(((of_groups**2).sum() - (residuals**2).sum()) / pairs, 0) if comparable else 0.0
+    category = max(around_1 - (mean_item - 1) ** 2, 0)
     both = over((residuals**2).sum() - members[:, 3].sum(), (members[:, 1] ** 2).sum() - members[:, 4].sum())
-    item = max(both - category, 0)
+    item = max(max(both - around_1, 0) - (0 if comparable else (mean_item - 1) ** 2), 0)
     means = {}
     for name, pieces in groups.items():
         precisions = [over(e * e, item * e * e + v) for _, e, v, _, _ in pieces]
         mean = over(sum(over(o * k, e) for k, (o, e, *_) in zip(precisions, pieces, strict=True)), sum(precisions))
         z = category * sum(precisions) / (category * sum(precisions) + 1)
-        means[name] = (z * mean + 1 - z, (1 - z) * category)
+        means[name] = (z * mean + (1 - z) * mean_item, (1 - z) * category)
     found = {}
     for name, given in categories.items():
         o, e, v, *_ = sums[name]
@@ -115,12 +122,12 @@ def by_hand(surface):
         prior = sum(w * means[c][0] for c, w in given)
         spread = (1 - z) * item + (1 - z) ** 2 * sum(w * means[c][1] for c, w in given)
         found[name] = (z * over(o, e) + (1 - z) * prior, prior, z, spread)
-    return found, item, category
+    return found, item, category, mean_item
 
 
 @pytest.mark.parametrize("surface", [FEED, CHANCE, ONE_DAY, NONE])
 def test_every_row_is_what_the_formulas_say(rows, surface):
-    found, item, category = by_hand(surface)
+    found, item, category, mean_item = by_hand(surface)
     mine = {name: row for (where, name), row in rows.items() if where == surface}
     assert mine.keys() == {*CATEGORIES, *[r["item_id"] for r in evidence() if r["surface"] == surface]}
     for name, row in mine.items():
@@ -129,7 +136,8 @@ def test_every_row_is_what_the_formulas_say(rows, surface):
         assert got == pytest.approx(expected, rel=1e-6, abs=1e-8), name
         assert 0 <= row["lower_bound"] <= row["popularity"]
         assert (row["lower_bound"] < row["popularity"]) == (expected[3] > 0), name
-        assert row["surface_variance"] == pytest.approx(item + category)
+        assert row["surface_variance"] == pytest.approx(item + category, abs=1e-8)
+        assert row["surface_mean"] == pytest.approx(mean_item)
         assert 0 <= row["credibility"] <= 1
     if surface == FEED:
         assert item > 0.05, "the items were made to differ"
@@ -142,12 +150,26 @@ def test_an_item_without_evidence_has_the_mean_of_its_categories_and_without_tho
 
     assert popularity("new") == rows[FEED, "i6"]["prior"] != 1, "of its category"
     assert popularity("new in two") == pytest.approx((rows[FEED, "i6"]["prior"] + rows[FEED, "i1"]["prior"]) / 2)
-    assert popularity("new in none") == popularity("new in an unseen one") == 1
+    assert popularity("new in none") == popularity("new in an unseen one") > 1
+    assert popularity("new in none") == pytest.approx(rows[FEED, "new"]["surface_mean"])
     assert rows[FEED, "new"]["credibility"] == 0
 
 
 def test_items_that_differ_by_chance_only_are_all_the_average_one(rows):
     assert {row["popularity"] for (surface, _), row in rows.items() if surface == CHANCE} == {1.0}
+
+
+def test_what_is_rarely_shown_is_expected_to_be_like_the_mean_item_and_not_like_a_ranking_s_favourites(frame):
+    """Three items with nearly all impressions are the average impression's, and a hundred others half as good."""
+    noise = np.random.default_rng(8)
+    rows = [shown(f"favourite {n}", FEED, 100_000, 10_000) for n in range(3)]
+    rows += [shown(f"other {n}", FEED, 400, int(noise.binomial(400, 0.05))) for n in range(100)]
+    rows += [shown("rare", FEED, 3, 0)]
+    found = {row["item_id"]: row for row in transform(frame(EVIDENCE, rows), frame(ITEMS, [])).collect()}
+    assert found["rare"]["surface_mean"] == pytest.approx(0.5, abs=0.05)
+    assert found["rare"]["popularity"] == pytest.approx(0.5, abs=0.05)
+    assert found["favourite 0"]["popularity"] == pytest.approx(1, abs=0.05)
+    assert 0 < found["rare"]["prior_variance"] < 0.03, "they differ little from each other, whatever the favourites are"
 
 
 def test_a_first_day_and_a_day_without_expectation_are_defined(rows):

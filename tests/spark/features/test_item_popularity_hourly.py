@@ -17,7 +17,7 @@ EVIDENCE = """
 """
 DAILY = """
     day date, item_id string, surface string, popularity double, posterior_variance double, credibility double,
-    surface_variance double
+    surface_mean double, surface_variance double
 """
 
 
@@ -42,6 +42,7 @@ def known(item, popularity, variance=0.1, credibility=0.5):
         "popularity": popularity,
         "posterior_variance": variance,
         "credibility": credibility,
+        "surface_mean": 0.8,
         "surface_variance": 0.4,
     }
 
@@ -80,6 +81,7 @@ def test_the_hours_since_the_day_s_end_weigh_by_their_evidence_against_what_was_
     assert row["popularity"] == pytest.approx(z * 3 + (1 - z) * 1.0)
     assert row["credibility"] == pytest.approx(1 - 0.5 * (1 - z))
     mean, variance = row["popularity"], (1 - z) * 0.1
+    assert row["posterior_variance"] == pytest.approx(variance)
     exact = gamma.ppf(0.05, mean**2 / variance, scale=variance / mean)
     assert row["lower_bound"] == pytest.approx(exact, rel=0.001)
 
@@ -91,15 +93,15 @@ def test_what_was_not_shown_since_keeps_the_day_s_and_no_hour_counts_twice(rows)
         assert (row["impressions"], row["observed"], row["expected"]) == (0, 0, 0)
 
 
-def test_a_new_item_is_ranked_by_its_first_hours_from_the_average_of_its_surface(rows):
+def test_a_new_item_is_ranked_by_its_first_hours_from_the_mean_item_of_its_surface(rows):
     z = 0.4 * 100 / (0.4 * 100 + 10)
-    assert rows["new"]["popularity"] == pytest.approx(z * 2 + (1 - z) * 1)
+    assert rows["new"]["popularity"] == pytest.approx(z * 2 + (1 - z) * 0.8)
     assert rows["new"]["credibility"] == pytest.approx(z)
 
 
 def test_where_nothing_is_uncertain_or_expected_the_hours_change_nothing(rows):
     assert rows["sure"]["popularity"] == rows["sure"]["lower_bound"] == 1.2
-    assert rows["nothing expected"]["popularity"] == 1
+    assert rows["nothing expected"]["popularity"] == 0.8
 
 
 def test_before_there_is_a_day_every_item_is_the_average_one(inputs, rows):

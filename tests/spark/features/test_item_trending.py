@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import functions as F
 from scipy.stats import gamma
 
-from include.spark.features.item_trending import HOURS, OBSERVED, SCORE, transform
+from include.spark.features.item_trending import HOURS, OBSERVED, SCORE, SPREAD, transform
 
 NOW = datetime(2026, 5, 29, 20, tzinfo=UTC)
 SHARE = HOURS / 24
@@ -17,7 +17,13 @@ EVIDENCE = (
     "expected double"
 )
 HOURS_SCHEMA = "hour timestamp, read_hour timestamp, surface string, engaged bigint"
-PAST = "item_id string, surface string, engaged_decayed double, days_decayed double, prior double"
+POPULARITY = (
+    "hour timestamp, read_hour timestamp, item_id string, surface string, popularity double, posterior_variance double"
+)
+PAST = (
+    "item_id string, surface string, engaged_decayed double, days_decayed double, surface_mean double, "
+    "surface_variance double"
+)
 
 FLAT, RHYTHM, SURGE, EMPTY, FEW = "flat", "rhythm", "surge", "no history", "few"
 
@@ -39,13 +45,26 @@ def shown(item, surface, observed, exposure):
     ]
 
 
-def past(item, surface, per_day, days=8.0, prior=1.0):
+def past(item, surface, per_day, days=8.0):
     return {
         "item_id": item,
         "surface": surface,
         "engaged_decayed": per_day * days,
         "days_decayed": days,
-        "prior": prior,
+        "surface_mean": 0.8,
+        "surface_variance": 0.3,
+    }
+
+
+def before(item, surface, popularity=1.0, variance=0.0):
+    """What was known of an item before the last three hours."""
+    return {
+        "hour": NOW,
+        "read_hour": NOW - timedelta(hours=HOURS),
+        "item_id": item,
+        "surface": surface,
+        "popularity": popularity,
+        "posterior_variance": variance,
     }
 
 
@@ -59,18 +78,20 @@ def level_of(surface, moment):
 def series():
     """Every surface has 200 ordinary items, with Poisson noise around what is expected of them."""
     noise = np.random.default_rng(7)
-    rows, pasts = [], []
+    rows, pasts, known = [], [], []
     for surface, busy in ((FLAT, 1), (RHYTHM, 3), (SURGE, 3)):
         for number in range(200):
             mean = float(1 + number % 40)
             rows += shown(f"ordinary {number}", surface, int(noise.poisson(busy * mean)), mean)
             pasts.append(past(f"ordinary {number}", surface, mean / SHARE))
+            known.append(before(f"ordinary {number}", surface))
     named = [
         ("1 to 4", 4, 1.0, 1 / SHARE, 8.0),
         ("100 to 300", 300, 100.0, 100 / SHARE, 8.0),
         ("newcomer, merely shown", 105, 100.0, None, 0.0),
         ("newcomer, first clicks", 3, 0.3, None, 0.0),
         ("newcomer, takes off", 120, 20.0, None, 0.0),
+        ("newcomer, as good as one may be", 38, 20.0, None, 0.0),
         ("of an hour ago, merely shown", 100, 100.0, 10.0, 0.04),
         ("nothing is known", 50, 0.0, None, 0.0),
         ("no exposure known", 40, 0.0, 40 / SHARE, 8.0),
@@ -79,16 +100,20 @@ def series():
         rows += shown(item, FLAT, observed, exposure)
         if per_day is not None:
             pasts.append(past(item, FLAT, per_day, days))
-    rows += shown("loved category", FLAT, 60, 30.0)
-    pasts.append(past("loved category", FLAT, 0.0, 0.0, prior=2.0))
+    known += [before(item, FLAT) for item in ("1 to 4", "100 to 300", "of an hour ago, merely shown")]
+    rows += shown("loved from its first hour", FLAT, 60, 20.0) + shown("perhaps loved", FLAT, 60, 20.0)
+    known += [before("loved from its first hour", FLAT, 3.0), before("perhaps loved", FLAT, 1.5, 0.5)]
+    rows += shown("high in its list", FLAT, 60, 60.0)
+    known.append(before("high in its list", FLAT))
+    pasts.append(past("high in its list", FLAT, 20 / SHARE))
     rows += shown("alone", EMPTY, 12, 10.0)
     rows += shown("a", FEW, 5, 5.0) + shown("b", FEW, 5, 5.0)
-    return rows, pasts
+    return rows, pasts, known
 
 
 @pytest.fixture(scope="module")
 def inputs(frame):
-    rows, pasts = series()
+    rows, pasts, known = series()
     hours = [
         {"hour": NOW, "read_hour": NOW - timedelta(hours=ago), "surface": surface, "engaged": level_of(surface, at)}
         for surface in (FLAT, RHYTHM, SURGE)
@@ -98,6 +123,7 @@ def inputs(frame):
     return [
         frame(EVIDENCE, rows).withColumn("expected", _exact("expected")),
         frame(HOURS_SCHEMA, hours),
+        frame(POPULARITY, known),
         frame(PAST, pasts).withColumn("engaged_decayed", _exact("engaged_decayed")),
     ]
 
@@ -122,13 +148,14 @@ def test_a_jump_trends_by_its_evidence_and_not_by_its_ratio(rows):
 
 
 def test_a_newcomer_that_is_merely_shown_does_not_trend_and_one_that_takes_off_does(rows):
-    for item in ("newcomer, merely shown", "newcomer, first clicks", "of an hour ago, merely shown"):
+    merely = ("merely shown", "first clicks", "as good as one may be")
+    for item in (*[f"newcomer, {kind}" for kind in merely], "of an hour ago, merely shown"):
         assert not rows[FLAT, item]["is_trending"], item
     assert rows[FLAT, "newcomer, takes off"]["is_trending"]
     assert rows[FLAT, "newcomer, takes off"]["history_weight"] == 0
 
 
-def test_of_608_items_as_expected_none_trends(rows):
+def test_of_600_items_as_expected_none_trends(rows):
     assert trending(rows, FLAT) == {"100 to 300", "newcomer, takes off"}
     assert trending(rows, EMPTY) | trending(rows, FEW) == set()
 
@@ -144,8 +171,19 @@ def test_a_surface_that_is_busy_as_a_whole_is_no_trend_of_its_items(rows):
     assert rows[SURGE, "ordinary 5"]["level"] == pytest.approx(3, rel=0.1)
 
 
-def test_a_newcomer_of_a_loved_category_is_expected_to_be_loved(rows):
-    assert rows[FLAT, "loved category"]["expected_by_exposure"] == pytest.approx(60)
+def test_what_was_popular_before_is_expected_to_be_popular_and_what_may_be_popular_to_be_so(rows):
+    assert rows[FLAT, "loved from its first hour"]["expected_by_exposure"] == pytest.approx(60)
+    may_be = gamma.ppf(0.95, 1.5**2 / 0.5, scale=0.5 / 1.5)
+    assert rows[FLAT, "perhaps loved"]["expected_by_exposure"] == pytest.approx(20 * may_be, rel=0.005)
+    any_item = gamma.ppf(0.95, 0.8**2 / 0.3, scale=0.3 / 0.8)
+    assert rows[FLAT, "newcomer, takes off"]["expected_by_exposure"] == pytest.approx(20 * any_item, rel=0.005)
+
+
+def test_better_places_than_usual_are_part_of_what_is_expected(rows):
+    row = rows[FLAT, "high in its list"]
+    weight = 0.75 * 8 / 9
+    assert row["history_weight"] == pytest.approx(weight)
+    assert row["expected"] / row["level"] == pytest.approx(weight * 20 + (1 - weight) * 60)
 
 
 def test_where_no_exposure_is_known_the_history_speaks_alone_and_without_both_nothing_trends(rows):
@@ -161,17 +199,18 @@ def test_without_any_history_an_hour_is_an_hour(rows):
     )
 
 
-def test_with_no_more_spread_than_chance_every_item_is_as_expected(rows):
+def test_where_items_do_not_differ_one_of_them_may_still_trend(rows):
     for item in ("a", "b"):
         row = rows[FEW, item]
-        assert (row["prior_variance"], row["trend"], row["score"]) == (0, 1, 1)
+        assert (row["prior_variance"], row["trend"]) == (0, pytest.approx(1))
+        assert row["score"] == pytest.approx(gamma.ppf(0.05, 1 / SPREAD + 5, scale=1 / (1 / SPREAD + 5)), rel=0.005)
 
 
 def test_the_score_is_the_5_percent_quantile_of_the_posterior(rows):
     far = 0.0
     for row in rows.values():
-        if row["prior_variance"] > 0 and row["expected"] > 0:
-            prior = 1 / row["prior_variance"]
+        if row["expected"] > 0:
+            prior = 1 / max(row["prior_variance"], SPREAD)
             shape, rate = prior + row["observed"], prior + row["expected"]
             exact = gamma.ppf(0.05, shape, scale=1 / rate)
             assert row["trend"] == pytest.approx(shape / rate)

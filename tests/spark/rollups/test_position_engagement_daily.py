@@ -19,21 +19,36 @@ ROWS = [
     event("6", "no category", position=1),
     event("7", "lost impression", "click", surface="lost"),
     event("8", "both", position=1, day=NEXT),
+    # Shown three times above and once below, engaged with two of three times and once; and what does not compare.
+    *[event(f"a{n}", "moves", "impression click" if n else "impression", surface="list", position=0) for n in range(3)],
+    event("b", "moves", "impression click", surface="list", position=1),
+    event("c", "moves", "impression click", surface="list", position=3),
+    event("d", "moves", "click", surface="list", position=1),
+    event("e", "always above", "impression click", surface="list", position=0),
+    event("f", "elsewhere unknown", "impression click", surface="list", position=30),
+    event("g", "elsewhere unknown", "impression click", surface="list"),
 ]
 
 CATALOGUE = [
     *[{"day": day, "item_id": "both", "categories": [("news", 0.25), ("sport", 0.75)]} for day in (DAY, NEXT)],
     {"day": DAY, "item_id": "sport only", "categories": [("sport", 1.0)]},
+    {"day": DAY, "item_id": "moves", "categories": [("news", 0.5), ("sport", 0.5)]},
 ]
 
 
 @pytest.fixture(scope="module")
-def cells(frame):
-    """Impressions and engaged by (day, surface, bucket, category); one Spark job."""
+def rows(frame):
+    """Rows by (day, surface, bucket, category); one Spark job."""
     rows = transform(frame(CLEAN, ROWS), frame(ITEMS, CATALOGUE)).collect()
-    found = {tuple(row)[:4]: (row["impressions"], row["engaged"]) for row in rows}
+    found = {tuple(row)[:4]: row for row in rows}
     assert len(found) == len(rows)
     return found
+
+
+@pytest.fixture(scope="module")
+def cells(rows):
+    """Impressions and engaged by the same."""
+    return {key: (row["impressions"], row["engaged"]) for key, row in rows.items()}
 
 
 def test_impressions_and_engagements_count_with_the_weight_of_the_category(cells):
@@ -53,5 +68,18 @@ def test_what_has_no_category_or_no_impression_still_counts(cells):
 
 
 def test_the_cells_hold_every_impression_once(cells):
-    assert sum(impressions for impressions, _ in cells.values()) == 7
-    assert sum(engaged for _, engaged in cells.values()) == 4
+    assert sum(impressions for impressions, _ in cells.values()) == 7 + 8
+    assert sum(engaged for _, engaged in cells.values()) == 4 + 8
+
+
+def test_neighbouring_places_are_compared_by_the_items_that_stood_in_both(rows):
+    """2 engagements of 3 impressions above and 1 of 1 below: 2 x 1/4 against 1 x 3/4, by halves to two categories."""
+    pairs = {
+        (bucket, category): (row["engaged_paired"], row["engaged_paired_below"])
+        for (_, surface, bucket, category), row in rows.items()
+        if surface == "list"
+    }
+    assert pairs.pop(("0", "news")) == pairs.pop(("0", "sport")) == (Decimal("0.25"), Decimal("0.375"))
+    # An item that stood in one place only, places that are no neighbours, a click alone, and no place at all.
+    assert set(pairs.values()) == {(0, 0)}
+    assert {bucket for bucket, _ in pairs} == {"0", "1", "3", "21+", "unknown"}
