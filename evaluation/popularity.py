@@ -35,6 +35,9 @@ SURFACES = ("home", "related")
 GROUPS: Mapping[str, tuple[int, float]] = {"1–10": (1, 10), "11–100": (11, 100), "over 100": (101, np.inf)}
 """By impressions in the window."""
 
+FEW = 20
+"""A group of so many items or fewer is not ranked."""
+
 STRENGTHS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 """Impressions of the average item that a smoothed CTR adds."""
 
@@ -56,8 +59,9 @@ class Log:
     """A log's items that live at the end, with what is estimated of them and what is true; and its places."""
 
     items: pd.DataFrame
-    """surface, item_id, impressions, engaged (in the window), popularity, lower_bound, ratio (true, of the last day);
-    and over the item's impressions, plain and with the weights of their age: their mean examination and true ratio."""
+    """surface, item_id, impressions, engaged (in the window), popularity, lower_bound, observed, expected, ratio (true,
+    of the last day); and over the item's impressions, plain and with the weights of their age, its mean examination
+    and true ratio."""
     places: pd.DataFrame
     """surface, place (from 1): impressions, true (mean examination), plain and fitted rates, mean true ratio."""
 
@@ -84,7 +88,7 @@ def run() -> None:
     )
     agreement(page, "The whole log", logged, SURFACES)
     agreement(page, "The random policy's tenth", explored, SURFACES[:1])
-    positions(page, logged)
+    positions(page, logged, explored)
     print(page.write())
 
 
@@ -100,7 +104,7 @@ def measured(tables: Lake, folder: Path, model: str | None) -> Log:
     tables.build(TABLES["features.item_popularity_daily"], last, FEED.end)
     evidence = tables.rows(TABLES["rollups.item_evidence_daily"]).groupBy("surface", "item_id")
     counts = evidence.agg(F.sum("impressions").alias("impressions"), F.sum("engaged").alias("engaged")).toPandas()
-    columns = ["surface", "item_id", "popularity", "lower_bound"]
+    columns = ["surface", "item_id", "popularity", "lower_bound", "observed", "expected"]
     estimates = of_day(tables, "features.item_popularity_daily", last)[columns]
     true = simulator.read(folder, "item_days").to_pandas()
     alive = true[true["day"] == last.date()][["item_id", "ratio"]]
@@ -174,7 +178,7 @@ def agreement(page: Page, title: str, log: Log, surfaces: tuple[str, ...]) -> No
         methods, strength = estimates(items)
         shown = items["impressions"].to_numpy()
         groups = {label: (shown >= low) & (shown <= high) for label, (low, high) in GROUPS.items()}
-        groups = {label: rows for label, rows in groups.items() if rows.sum() > _FEW} | {"all": shown > 0}
+        groups = {label: rows for label, rows in groups.items() if rows.sum() > FEW} | {"all": shown > 0}
         values = {label: correlations(methods, items["ratio"].to_numpy(), rows) for label, rows in groups.items()}
         columns = [f"{label} ({int(rows.sum()):,})" for label, rows in groups.items()]
         page.text(
@@ -195,10 +199,6 @@ def agreement(page: Page, title: str, log: Log, surfaces: tuple[str, ...]) -> No
                 ]
                 rows.append([f"{own.removeprefix('Feedmill: ')} − {other}", *cells])
         page.table(["difference", *columns], rows)
-
-
-_FEW = 20
-"""Items of a group that are too few to be ranked."""
 
 
 def estimates(items: pd.DataFrame) -> tuple[dict[str, Floats], float]:
@@ -235,8 +235,8 @@ def correlations(methods: Mapping[str, Floats], truth: Floats, rows: np.ndarray)
     return {name: spearman(values[rows], truth[rows], number, count, resamples) for name, values in methods.items()}
 
 
-def positions(page: Page, log: Log) -> None:
-    """What a place's rate is beside its examination, and how far an estimate follows the item's slots."""
+def positions(page: Page, logged: Log, explored: Log) -> None:
+    """What a place's rate is beside its examination, and how far an item's rate follows its slots."""
     page.head("Position")
     page.text(
         "How likely a slot is looked at, relative to the first: the simulator's examination, the rate of engagement "
@@ -245,7 +245,7 @@ def positions(page: Page, log: Log) -> None:
     )
     rows = []
     for surface in SURFACES:
-        places = log.places[log.places["surface"] == surface]
+        places = logged.places[logged.places["surface"] == surface]
         first = places.iloc[0]
         for place in places.itertuples():
             rows.append(
@@ -261,7 +261,7 @@ def positions(page: Page, log: Log) -> None:
     page.table(["surface", "slots", "mean true ratio there", "examination", "rate", "position_rate"], rows)
 
     drawn = axes()
-    places = log.places[log.places["surface"] == SURFACES[0]]
+    places = logged.places[logged.places["surface"] == SURFACES[0]]
     for colour, (column, label) in zip(
         COLOURS,
         (("examination", "true examination"), ("rate", "rate of engagement"), ("position_rate", "position_rate")),
@@ -276,24 +276,26 @@ def positions(page: Page, log: Log) -> None:
     page.plot("places", drawn, "How much less is engaged with further down, relative to the first slot of home.")
 
     page.text(
-        "How the estimate of an item follows the slots in which it happened to be shown: the exponent c of "
-        "estimate ~ truth^b · examination^c, over all items with weights by impressions, where truth and examination "
-        "are the means over the item's impressions. 0 is unbiased; 1 credits the item with all of its slots.",
+        "How an item's rate follows the slots in which it happened to be shown: the exponent c of "
+        "rate ~ truth^b · examination^c over items, where truth and examination are the means over the item's "
+        "impressions. 0 is unbiased; 1 credits the item with all of its slots. O/E is what popularity shrinks; items "
+        "weigh by E, and by impressions in the raw CTR.",
     )
     table = []
-    for surface in SURFACES:
-        items = log.items[log.items["surface"] == surface].reset_index(drop=True)
-        resamples = Resamples.draw(len(items), RESAMPLES, SEED)
-        weight = items["impressions"].to_numpy(dtype=float)
-        cells = []
-        for estimate, suffix in ((items["popularity"], "_decayed"), (items["engaged"] / items["impressions"], "")):
-            _, slope = log_slopes(
-                estimate.to_numpy(dtype=float),
-                items[f"true{suffix}"].to_numpy(),
-                items[f"examination{suffix}"].to_numpy(),
-                weight,
-                resamples,
-            )
-            cells.append(Interval.of(slope).text(2, signed=True))
-        table.append([surface, *cells])
-    page.table(["surface", "popularity", "raw CTR"], table)
+    for title, log, surfaces in (("whole", logged, SURFACES), ("random", explored, SURFACES[:1])):
+        for surface in surfaces:
+            items = log.items[(log.items["surface"] == surface) & (log.items["expected"] > 0)].reset_index(drop=True)
+            resamples = Resamples.draw(len(items), RESAMPLES, SEED)
+            cells = []
+            for above, below, suffix in (("observed", "expected", "_decayed"), ("engaged", "impressions", "")):
+                weight = items[below].to_numpy(dtype=float)
+                _, slope = log_slopes(
+                    items[above].to_numpy(dtype=float) / weight,
+                    items[f"true{suffix}"].to_numpy(),
+                    items[f"examination{suffix}"].to_numpy(),
+                    weight,
+                    resamples,
+                )
+                cells.append(Interval.of(slope).text(2, signed=True))
+            table.append([title, surface, *cells])
+    page.table(["log", "surface", "O/E", "raw CTR"], table)

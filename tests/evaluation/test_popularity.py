@@ -33,7 +33,7 @@ def test_every_method_estimates_every_item_and_more_clicks_than_impressions_are_
 
 SLOTS = pd.DataFrame(
     {
-        "day": ["2026-02-01", "2026-02-01", "2026-01-25"],
+        "day": ["2026-02-01", "2026-02-01", "2026-01-18"],
         "surface": "home",
         "item_id": "i1",
         "position": [0, 4, 30],
@@ -48,7 +48,7 @@ def test_an_item_s_examination_and_truth_are_means_over_its_impressions_by_their
     row = by_item(SLOTS).iloc[0]
     assert row["examination"] == pytest.approx((1 + 0.4 + 2 * 0.1) / 4)
     assert row["true"] == pytest.approx((2 + 2 + 2 * 1) / 4)
-    assert row["true_decayed"] == pytest.approx((2 + 2 + 1 * 1) / 3), "two impressions of a week ago count as one"
+    assert row["true_decayed"] == pytest.approx((2 + 2 + 1 * 1) / 3), "two impressions of a half-life ago count as one"
 
 
 def test_places_stand_in_their_order_with_what_is_true_and_what_is_fitted():

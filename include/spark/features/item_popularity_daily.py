@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from include.spark.credibility import FIRST_ORDER, SECOND_ORDER, SUMS, estimates, products, variances
 from include.spark.exact import ratio, total
 
-HALF_LIFE_DAYS: Final = 7.0
-"""An engagement of a week ago counts half, one of the window's first day (27 days ago) 7 %."""
+HALF_LIFE_DAYS: Final = 14.0
+"""An engagement of two weeks ago counts half, one of the window's first day (27 days ago) a quarter."""
 
 KEYS: Final = ("day", "item_id", "surface")
 

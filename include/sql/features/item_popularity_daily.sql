@@ -6,7 +6,7 @@ CREATE TABLE features.item_popularity_daily (
     first_day DATE COMMENT 'First day of the 28 on which the item was shown. Null where it was not.',
     days_decayed DOUBLE NOT NULL COMMENT 'Days from first_day to day, each with the weight of its age. 0 where the item was not shown; never null.',
     engaged_decayed DECIMAL(28,10) NOT NULL COMMENT 'Engagements, each with the weight of its age; divided by days_decayed, the item\'s rate per day. Never null.',
-    observed DECIMAL(28,10) NOT NULL COMMENT 'Numerator O: engagements that had an expectation, each with the weight of its age, 2^(−age/7 days). 0 or more; never null.',
+    observed DECIMAL(28,10) NOT NULL COMMENT 'Numerator O: engagements that had an expectation, each with the weight of its age, 2^(−age/14 days). 0 or more; never null.',
     expected DECIMAL(28,10) NOT NULL COMMENT 'Denominator E: their expected number, with the same weights. 0 or more; never null.',
     variance DECIMAL(28,10) NOT NULL COMMENT 'Variance V of observed if the item were like any other: Σ e(1 − e), with the squares of the weights. 0 or more; never null.',
     prior DOUBLE NOT NULL COMMENT 'Estimated mean popularity of the item\'s categories on this surface, by the item\'s weights; for an item in no category, of which nothing is known, surface_mean. What a new item starts with. 0 or more; never null.',

@@ -183,7 +183,7 @@ def test_a_first_day_and_a_day_without_expectation_are_defined(rows):
 def test_the_rate_per_day_counts_the_days_since_the_first_with_the_weights_of_their_age(rows):
     row = rows[FEED, "i1"]
     assert row["first_day"] == DAY - timedelta(days=20)
-    assert row["days_decayed"] == pytest.approx(sum(0.5 ** (age / 7) for age in range(21)))
+    assert row["days_decayed"] == pytest.approx(sum(0.5 ** (age / HALF_LIFE_DAYS) for age in range(21)))
     assert rows[FEED, "new"]["days_decayed"] == 0
 
 
