@@ -73,7 +73,8 @@ def poisson_test(past: Past) -> Floats:
 def variants(counts: Floats, first: Ints, every_item: bool) -> Iterator[tuple[str, str, Floats]]:
     """(method, variant, scores): every method against every past; of ``every_item``, or of those of a day or more.
 
-    ``first``: the hour of each series' first impression or engagement.
+    The same hours of earlier days know nothing of an item's first day, so they are no past of every item. ``first``
+    is the hour of each series' first impression or engagement.
     """
     pasts = (
         ("the day before", Past.of_days, 1),
@@ -81,7 +82,7 @@ def variants(counts: Floats, first: Ints, every_item: bool) -> Iterator[tuple[st
         ("28 days before", Past.of_days, 28),
         ("the same hours of 7 days", Past.same_hours, 7),
     )
-    for name, make, days in pasts:
+    for name, make, days in pasts[: -1 if every_item else None]:
         past = make(counts, first, days, 0 if every_item else DAY)
         yield "z-score", name, z_score(past)
         for added in ADDED:
