@@ -4,14 +4,22 @@ import contextlib
 import io
 import re
 
+import pytest
 from pyspark.sql import DataFrame
+from pyspark.sql.connect.dataframe import DataFrame as ConnectFrame
 
 FAULTS = ("BatchEvalPython", "ArrowEvalPython", "MapInPandas", "FlatMapGroups", "CartesianProduct", "NestedLoopJoin")
 """Python at work on rows, and joins of all with all."""
 
 
 def physical(frame: DataFrame) -> str:
-    """The plan before it runs."""
+    """The plan before it runs.
+
+    Skips the test without Spark Connect: there, a frame that is made in Python has no size, and Spark joins it as it
+    joins no table of that size.
+    """
+    if not isinstance(frame, ConnectFrame):
+        pytest.skip("plans are looked at over Spark Connect: elsewhere, frames made in Python have no known size")
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         frame.explain()
