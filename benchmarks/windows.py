@@ -85,7 +85,7 @@ def main(small: bool) -> Result:
 
 
 def generate(spark: SparkSession, folder: Path, users: int) -> None:
-    """Daily sums with the types of rollups.user_category_daily; a day more than the window has."""
+    """Daily sums with the types of rollups.user_category_daily; a week more than the window has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from pyspark.sql import functions as F
@@ -97,7 +97,7 @@ def generate(spark: SparkSession, folder: Path, users: int) -> None:
     returning = draw.beta(*RETURNING, users)
     taste = np.cumsum(draw.dirichlet(np.full(CATEGORIES, 0.2), users), axis=1)
     (folder / "drawn").mkdir()
-    for age in range(DAYS + 1):
+    for age in range(DAYS + WEEK):
         active = np.flatnonzero(draw.random(users) < returning)
         picked = (draw.random((len(active), SEEN))[:, :, None] > taste[active][:, None, :]).sum(axis=2)
         met = active[:, None] * CATEGORIES + np.minimum(picked, CATEGORIES - 1)
