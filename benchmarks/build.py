@@ -10,7 +10,6 @@ DuckDB and Polars make the same roll-up in turn with them, as the yardstick of w
 Parquet files, by the same columns. DuckDB (`approx_count_distinct`) and Polars (`approx_n_unique`) write one Parquet
 file, compressed with zstd, with the estimate of distinct users itself, where Spark writes a sketch that can be merged.
 Spark's server is warm; DuckDB's and Polars' engines run in the benchmark's process, with the threads that they choose.
-Processor seconds, of this process and of Spark's server, say what the runner adds where the machine's speed wavers.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import data, measure, yardstick
-from benchmarks.ground import Deployment, ground, processor_seconds
+from benchmarks.ground import Deployment, ground
 from benchmarks.measure import Result, Row
 from feedmill import connections
 from feedmill.connections import CATALOG
@@ -54,7 +53,7 @@ def main(small: bool) -> Result:
             "DuckDB": lambda: rows.add(yardstick.in_duckdb(files, Path(name) / "duckdb.parquet")),
             "Polars": lambda: rows.add(yardstick.in_polars(files, Path(name) / "polars.parquet")),
         }
-        samples = measure.interleaved(arms, small, processor_seconds(deployment))
+        samples = measure.interleaved(arms, small)
         rows.add(deployment.lake.catalog.load_table(BY_HAND).scan().count())
     assert len(rows) == 1, f"they wrote different numbers of rows, and the comparison means nothing: {rows}"
     return Result("build", samples, {"events": events, "hours": hours, "rows": rows.pop()}, small)
@@ -125,20 +124,14 @@ def rows(result: Result) -> list[Row]:
     ratio = measure.ratios(runner, hand)
     size = f"{result.facts['events']:,} events to {result.facts['rows']:,} rows"
     return [
-        Row(f"by hand, {size}", f"{measure.shown(hand)}; CPU {measure.shown(result.samples['by hand: CPU'])}"),
-        Row("through the runner", f"{measure.shown(runner)}; CPU {measure.shown(result.samples['runner: CPU'])}"),
+        Row(f"by hand, {size}", measure.shown(hand)),
+        Row("through the runner", measure.shown(runner)),
         Row(
             f"a build of {result.facts['events']:,} events, runner ÷ PySpark by hand",
             measure.shown(ratio, ""),
             "at most 1.10",
             measure.median(ratio) <= 1.10,
             headline=True,
-        ),
-        Row(
-            "the same in processor seconds",
-            measure.shown(measure.ratios(result.samples["runner: CPU"], result.samples["by hand: CPU"]), ""),
-            "at most 1.10",
-            measure.median(measure.ratios(result.samples["runner: CPU"], result.samples["by hand: CPU"])) <= 1.10,
         ),
         *[row for engine in ("DuckDB", "Polars") for row in _yardstick(engine, result)],
     ]

@@ -61,9 +61,3 @@ def _records(spark: Any, kind: Any, rows: Sequence[Mapping[str, Any]]) -> DataFr
 def _frame(spark: Any, schema: str, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
     names = spark.createDataFrame([], schema).columns
     return spark.createDataFrame([tuple(row.get(name) for name in names) for row in rows], schema)
-
-
-@pytest.fixture(scope="session")
-def plan_of() -> Callable[[DataFrame], str]:
-    """The physical plan of a frame, as text."""
-    return lambda frame: str(frame._explain_string(mode="simple"))  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from include.spark.features.item_popularity_daily import HALF_LIFE_DAYS, transform
+from tests.spark.plans import physical
 
 DAY = date(2026, 5, 28)
 
@@ -201,8 +202,8 @@ def test_the_same_rows_in_other_parts_and_another_order_give_the_same_bits(input
     assert {(row["surface"], row["item_id"]): row for row in mixed.collect()} == rows
 
 
-def test_the_plan_has_no_python_and_no_cross_join(inputs, plan_of):
-    plan = plan_of(transform(*inputs))
+def test_the_plan_has_no_python_and_no_cross_join(inputs):
+    plan = physical(transform(*inputs))
     assert "Python" not in plan
     assert "NestedLoop" not in plan
     assert "Cartesian" not in plan

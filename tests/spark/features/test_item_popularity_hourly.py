@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import gamma
 
 from include.spark.features.item_popularity_hourly import transform
+from tests.spark.plans import physical
 
 PRIOR_DAY = date(2026, 5, 1)
 NOW = datetime(2026, 5, 2, 12, tzinfo=UTC)
@@ -113,8 +114,8 @@ def test_before_there_is_a_day_every_item_is_the_average_one(inputs, rows):
     assert first["shown since"]["observed"] == 30
 
 
-def test_the_plan_has_no_python_and_no_cross_join(inputs, plan_of):
-    plan = plan_of(transform(*inputs))
+def test_the_plan_has_no_python_and_no_cross_join(inputs):
+    plan = physical(transform(*inputs))
     assert "Python" not in plan
     assert "NestedLoop" not in plan
     assert "Cartesian" not in plan

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from scipy.stats import gamma
 
 from include.spark.features.item_trending import HOURS, OBSERVED, SCORE, SPREAD, transform
+from tests.spark.plans import physical
 
 NOW = datetime(2026, 5, 29, 20, tzinfo=UTC)
 SHARE = HOURS / 24
@@ -224,8 +225,8 @@ def test_the_same_rows_in_other_parts_and_another_order_give_the_same_bits(input
     assert {(row["surface"], row["item_id"]): row for row in mixed.collect()} == rows
 
 
-def test_the_plan_has_no_python_and_no_cross_join_and_few_shuffles(inputs, plan_of):
-    plan = plan_of(transform(*inputs))
+def test_the_plan_has_no_python_and_no_cross_join_and_few_shuffles(inputs):
+    plan = physical(transform(*inputs))
     assert "Python" not in plan
     assert "NestedLoop" not in plan
     assert "Cartesian" not in plan

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from include.spark.rollups.item_evidence_hourly import SUMS, transform
+from tests.spark.plans import physical
 
 HOUR = datetime(2026, 5, 2, 12, tzinfo=UTC)
 
@@ -95,8 +96,8 @@ def test_before_there_are_rates_impressions_are_no_evidence(inputs):
     assert sums(rows["two slots"]) == [2, 1, 0, 0, 0, 0, 0]
 
 
-def test_the_plan_has_no_python_and_shuffles_impressions_and_items_once_each(inputs, plan_of):
-    plan = plan_of(transform(*inputs))
+def test_the_plan_has_no_python_and_shuffles_impressions_and_items_once_each(inputs):
+    plan = physical(transform(*inputs))
     assert "Python" not in plan
     assert plan.count("Exchange hashpartitioning") == 2
     # The one row of the overall rate has no key to be joined by.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.spark.serving.fallback_ranking import ANYONE, FRESH_DAYS, LENGTH, QUOTA, TRENDING, transform
+from tests.spark.plans import physical
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -128,8 +129,8 @@ def test_the_same_rows_in_other_parts_and_another_order_give_the_same_bits(input
     assert sorted(mixed, key=lambda row: (row["segment"], row["rank"])) == found
 
 
-def test_the_plan_has_no_python_and_no_cross_join(inputs, plan_of):
-    plan = plan_of(transform(*inputs))
+def test_the_plan_has_no_python_and_no_cross_join(inputs):
+    plan = physical(transform(*inputs))
     assert "Python" not in plan
     assert "NestedLoop" not in plan
     assert "Cartesian" not in plan
