@@ -35,7 +35,7 @@ WINDOWS_OF_HOURS = days(1)
 """At the end of the simulated weeks: from here on, tables that read windows of hours are built. Earlier hours would
 cost as much as the last one, each, and nobody is served by them."""
 
-TIMEOUT = timedelta(minutes=30)
+TIMEOUT = timedelta(hours=1)
 
 
 def weeks_before(week: Range) -> Range:
