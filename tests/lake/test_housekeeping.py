@@ -334,8 +334,8 @@ def test_publishes_during_a_compaction_win_and_neither_fails_nor_loses_a_row(sho
     during = 0
     for build in waiting:
         time.sleep(0.1)
-        shop.publish(build)
         during += compaction.is_alive()
+        shop.publish(build)
     compaction.join()
     assert during, "the compaction was over before anything was published"
     assert len(said) == 1, "the compaction failed"

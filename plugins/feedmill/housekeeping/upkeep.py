@@ -23,6 +23,7 @@ from feedmill.lake.catalog import Lake
 from feedmill.ledger.builds import CLAIM_EXPIRES
 from feedmill.ledger.models import Build, Claim
 from feedmill.ledger.store import Ledger
+from feedmill.runner.errors import is_conflict
 from feedmill.spec import Table
 from feedmill.timeline import days
 
@@ -51,9 +52,6 @@ SMALL_MANIFESTS = 20
 """From so many manifests of less than half that size on they are rewritten."""
 
 _TARGET = "commit.manifest.target-size-bytes"
-
-_CONFLICTS = ("CommitFailedException", "ValidationException", "CommitStateUnknownException")
-"""What Spark's errors name when another commit came first."""
 
 
 def expire_snapshots(table: Table, ledger: Ledger, lake: Lake, spark: SparkSession, now: datetime) -> str:
@@ -178,13 +176,10 @@ def remove_orphans(table: Table, ledger: Ledger, spark: SparkSession, now: datet
 
 def _call(spark: SparkSession, procedure: str, table: Table, **arguments: object) -> dict[str, Any] | None:
     """The procedure's one row of counts; None where another commit came first, and the procedure gave up."""
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
-
     try:
         rows = _rows(spark, procedure, table, **arguments)
-    except (PySparkException, Py4JJavaError) as error:
-        if not any(name in str(error) for name in _CONFLICTS):
+    except Exception as error:
+        if not is_conflict(error):
             raise
         log.warning("%s: %s gave up, another commit came first: %s", table.name, procedure, str(error).splitlines()[0])
         return None

@@ -22,6 +22,7 @@ from feedmill.ledger import builds, facts, files, readiness
 from feedmill.ledger.builds import HEARTBEAT, ClaimedError, Written
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.runner import frames, session
+from feedmill.runner.fork import fork
 from feedmill.runner.passes import Pass, cut
 from feedmill.spec import Files, Input, Table
 from feedmill.timeline import HOUR, Range
@@ -144,10 +145,7 @@ def _write(
     with deployment.ledger.transaction() as transaction:
         builds.pin(transaction, build.id, {**pins, **beside_snapshots(transaction, table, span, build.begin)})
     name = f"{CATALOG}.{table.name}"
-    branch = branch_name(build.id)
-    # Without RETAIN, which counts from the forked snapshot: of a table that was not published for a week, expiry would
-    # drop the branch before its first write. Housekeeping drops it by the ledger.
-    spark.sql(f"ALTER TABLE {name} CREATE BRANCH IF NOT EXISTS `{branch}`")
+    branch = fork(table, build.id, spark)
     passes = cut(table, span, known)
     for number, step in enumerate(passes, 1):
         if len(passes) > 1:
