@@ -41,9 +41,9 @@ def item_evidence(clean: list[str], baseline: list[str], out: Path) -> int:
             SELECT units.hour, item_id, units.surface, shown, engaged, coalesce(
                 of_bucket.position_rate, of_surface.position_rate, of_all.position_rate) AS rate
             FROM units
-            {_rates("of_bucket", "(units.hour - INTERVAL 29 HOUR)::DATE", ("surface", "position_bucket"))}
-            {_rates("of_surface", "(units.hour - INTERVAL 29 HOUR)::DATE", ("surface",))}
-            {_rates("of_all", "(units.hour - INTERVAL 29 HOUR)::DATE", ())}
+            {_rates("of_bucket", "(units.hour::TIMESTAMP - INTERVAL 29 HOUR)::DATE", ("surface", "position_bucket"))}
+            {_rates("of_surface", "(units.hour::TIMESTAMP - INTERVAL 29 HOUR)::DATE", ("surface",))}
+            {_rates("of_all", "(units.hour::TIMESTAMP - INTERVAL 29 HOUR)::DATE", ())}
         ),
         terms AS (SELECT *, coalesce(shown * rate, 0) AS e, if(rate IS NULL, 0, engaged) AS o FROM rated)
         SELECT hour, item_id, surface, sum(shown) AS impressions, sum(engaged) AS engaged, sum(o) AS observed,

@@ -15,22 +15,59 @@ from feedmill.timeline import DAY
 from include.spark.sources.rules import FIELDS
 from include.tables import TABLES
 from tests.spark.conftest import PLACE
-from tests.spark.plans import faults
+from tests.spark.plans import faults, shuffles
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 ONE_ROW = {"rollups.item_evidence_hourly": ["NestedLoopJoin"]}
 """By table, a join without a key that is meant: the one row of the overall rate has none to be joined by."""
 
+SHUFFLES = {
+    "events.landed": 0,
+    "events.rejected": 0,
+    "events.clean": 1,
+    "catalog.items": 1,
+    "rollups.item_engagement_hourly": 1,
+    "rollups.item_engagement_daily": 1,
+    # The impressions, then their sums: an impression's surface is not known before its records are together.
+    "rollups.item_evidence_hourly": 2,
+    "rollups.item_evidence_daily": 1,
+    "rollups.surface_evidence_hourly": 1,
+    # Two of these are of the catalogue, which is small beside the events.
+    "rollups.position_engagement_daily": 5,
+    "rollups.user_items_daily": 1,
+    "rollups.user_category_daily": 5,
+    "rollups.user_category_window": 1,
+    "features.engagement_baseline": 2,
+    "features.affinity_variances": 3,
+    "features.user_category_affinity": 1,
+    # Of these, most are of items, pairs of items or segments: few beside events and users.
+    "features.item_neighbours": 9,
+    "features.item_popularity_daily": 11,
+    "features.item_popularity_hourly": 5,
+    "features.item_trending": 7,
+    "serving.user_recommendations": 10,
+    "serving.fallback_ranking": 18,
+}
+"""By table, how often rows change places; what is shuffled once and read again counts once."""
+
+SETTINGS = {
+    # Only what a transform itself broadcasts is broadcast.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    # What an adaptive plan reads again is known only when it runs.
+    "spark.sql.adaptive.enabled": "false",
+}
+
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_is_small(spark) -> Iterator[None]:
-    """Only what a transform itself broadcasts is broadcast."""
-    name = "spark.sql.autoBroadcastJoinThreshold"
-    before = spark.conf.get(name)
-    spark.conf.set(name, "-1")
+def planning(spark) -> Iterator[None]:
+    """Plans of large tables that say all of themselves before they run."""
+    before = {name: spark.conf.get(name) for name in SETTINGS}
+    for name, value in SETTINGS.items():
+        spark.conf.set(name, value)
     yield
-    spark.conf.set(name, before)
+    for name, value in before.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture(params=TABLES, ids=lambda table: table.name)
@@ -54,6 +91,11 @@ def planned(table: Table, spark, tmp_path: Path) -> DataFrame:
 
 def test_python_is_at_work_on_no_row_and_nothing_is_joined_with_everything(table: Table, planned: DataFrame) -> None:
     assert faults(planned) == ONE_ROW.get(table.name, [])
+
+
+def test_rows_are_shuffled_as_often_as_it_takes_and_no_more(table: Table, planned: DataFrame) -> None:
+    keys = shuffles(planned)
+    assert len(keys) <= SHUFFLES[table.name], f"{keys}; is the new one needed?"
 
 
 def _schema(reader: Table, entry: Input | Files) -> str:

@@ -8,8 +8,10 @@ from include.spark.impressions import impressions
 
 def transform(clean: DataFrame) -> DataFrame:
     """One row per day, user and item that was shown to the user or engaged with; events without a user are left out."""
+    # By user and item at once, which serves both the impressions and their sums.
+    by_pair = clean.where(F.col("user_id").isNotNull()).repartition("user_id", "item_id")
     return (
-        impressions(clean.where(F.col("user_id").isNotNull()))
+        impressions(by_pair)
         .groupBy("day", "user_id", "item_id")
         .agg(
             F.sum("shown").alias("impressions"),

@@ -51,9 +51,9 @@ def transform(
         .withColumn("rank", F.row_number().over(segment.orderBy(*best)))
         .where(F.col("rank") <= LENGTH)
         .withColumn("ranks", F.count("*").over(segment).cast("int"))
+        .withColumn("segments_served", F.count_if(F.col("rank") == 1).over(Window.partitionBy("hour")))
     )
-    served = ranked.where(F.col("rank") == 1).groupBy("hour").agg(F.count("*").alias("segments_served"))
-    return ranked.join(F.broadcast(served), "hour").select(
+    return ranked.select(
         "hour",
         "segment",
         "rank",
@@ -135,5 +135,9 @@ def _scored(item_popularity_hourly: DataFrame, item_trending: DataFrame, items: 
 def _candidates(scored: DataFrame) -> DataFrame:
     """The rows of items that are among their category's best on some surface: no other can pass the quota there."""
     best = Window.partitionBy("hour", "surface", "category").orderBy(F.desc("score"), "item_id")
-    chosen = scored.withColumn("place", F.row_number().over(best)).where(F.col("place") <= QUOTA)
-    return scored.join(chosen.select("hour", "item_id").distinct(), ["hour", "item_id"], "left_semi")
+    anywhere = F.min("place").over(Window.partitionBy("hour", "item_id"))
+    return (
+        scored.withColumn("place", F.row_number().over(best))
+        .withColumn("best_place", anywhere)
+        .where(F.col("best_place") <= QUOTA)
+    )
