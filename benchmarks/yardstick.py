@@ -76,7 +76,7 @@ def user_category(clean: list[str], items: list[str], baseline: list[str], out: 
             WINDOW impression AS (PARTITION BY day, user_id, event_time, event_id, item_id)),
         summed AS (
             SELECT day, user_id, category, arg_max(segment, (event_time, event_id)) AS segment,
-                max((event_time, event_id)) AS at, sum(shown * weight) AS impressions, sum(engaged * weight) AS engaged,
+                max((event_time, event_id)) AS last_at, sum(shown * weight) AS impressions, sum(engaged * weight) AS engaged,
                 sum(o) AS observed, sum(e) AS expected,
                 sum(weight * weight * greatest(all_e * (1 - all_e), 0)) AS variance,
                 sum((o - e) * (o - e)) AS own_residuals, sum(e * e) AS own_expected,
@@ -84,7 +84,7 @@ def user_category(clean: list[str], items: list[str], baseline: list[str], out: 
             FROM whole GROUP BY ALL
         ),
         latest AS (
-            SELECT * EXCLUDE (at), arg_max(segment, at) OVER (PARTITION BY day, user_id) AS newest FROM summed
+            SELECT * EXCLUDE (last_at), arg_max(segment, last_at) OVER (PARTITION BY day, user_id) AS newest FROM summed
         )
         SELECT * EXCLUDE (newest) REPLACE (newest AS segment) FROM latest WHERE category <> '{UNKNOWN}'"""
     return _written(query, {"clean": clean, "items": items, "baseline": baseline}, out)
