@@ -76,8 +76,8 @@ def user_category(clean: list[str], items: list[str], baseline: list[str], out: 
             WINDOW impression AS (PARTITION BY day, user_id, event_time, event_id, item_id)),
         summed AS (
             SELECT day, user_id, category, arg_max(segment, (event_time, event_id)) AS segment,
-                max((event_time, event_id)) AS last_at, sum(shown * weight) AS impressions, sum(engaged * weight) AS engaged,
-                sum(o) AS observed, sum(e) AS expected,
+                max((event_time, event_id)) AS last_at, sum(shown * weight) AS impressions,
+                sum(engaged * weight) AS engaged, sum(o) AS observed, sum(e) AS expected,
                 sum(weight * weight * greatest(all_e * (1 - all_e), 0)) AS variance,
                 sum((o - e) * (o - e)) AS own_residuals, sum(e * e) AS own_expected,
                 sum((o - e) * ((all_o - all_e) - (o - e))) AS shared_residuals, sum(e * (all_e - e)) AS shared_expected

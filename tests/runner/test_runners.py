@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tls import Authority
+from tls import Authority, silenceable
 
 from feedmill.checks.check import check
 from feedmill.connections import ICEBERG, SPARK, Connection, ConnectionNotDefinedError
@@ -31,8 +32,9 @@ from feedmill.local.home import Home
 from feedmill.local.postgres import Postgres
 from feedmill.local.settings import load
 from feedmill.local.spark import SparkServer
-from feedmill.runner import submit
+from feedmill.runner import connect, submit
 from feedmill.runner.build import build
+from feedmill.runner.connect import interrupt
 from feedmill.runner.errors import SparkUnavailableError
 from feedmill.runner.session import session_of
 from feedmill.runner.settings import catalog_settings
@@ -291,6 +293,27 @@ def test_what_is_wrong_with_token_or_tls_is_one_sentence_within_seconds(
         assert time.monotonic() - begun < 30, "gRPC's own patience is ten minutes"
         assert "\n" not in str(refused.value)
         assert plain.password not in str(refused.value)
+
+
+def test_a_server_that_falls_silent_in_the_middle_of_a_query_is_known_to_be_gone(
+    home: Home, spark_server: SparkServer, use: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a firewall that forgot the connection: no word comes, and no end of it either."""
+    monkeypatch.setattr(connect, "KEEPALIVE", dict.fromkeys(connect.KEEPALIVE, 1000))
+    plain = load(home.settings_file, home.env()).connections[SPARK]
+    session_id = str(uuid.uuid4())
+    with silenceable(spark_server.port) as (port, silence):
+        use(replace(plain, port=port))
+        with pytest.raises(SparkUnavailableError, match="went away in the middle"):
+            _query_in_silence(session_id, silence)
+    interrupt(plain, session_id)
+
+
+def _query_in_silence(session_id: str, silence: Callable[[], None]) -> None:
+    with session_of(session_id) as spark:
+        assert spark.range(3).count() == 3
+        threading.Timer(1, silence).start()
+        spark.range(10**13).selectExpr("sum(id * id)").collect()
 
 
 def test_the_lake_s_catalog_reaches_the_local_server_from_the_same_connection(home: Home) -> None:

@@ -1,4 +1,4 @@
-"""TLS in front of a Spark Connect server, which speaks none itself: a certificate authority, a proxy of one port."""
+"""What may stand in front of a Spark Connect server: TLS, which it does not speak itself, and a net that fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,9 +60,32 @@ def terminated(port: int, authority: Authority) -> Iterator[int]:
     context.load_cert_chain(authority.server_file)
     context.set_alpn_protocols(["h2"])
 
+    with _proxy(port, context) as (near, _):
+        yield near
+
+
+@contextmanager
+def silenceable(port: int) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Another port of the server, and what makes it silent: nothing passes or is closed, and no one is let in."""
+    with _proxy(port, None) as proxied:
+        yield proxied
+
+
+@contextmanager
+def _proxy(port: int, context: ssl.SSLContext | None) -> Iterator[tuple[int, Callable[[], None]]]:
+    passing = True
+
+    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # either side hangs up when it likes
+            while data := await source.read(65536):
+                if passing:
+                    target.write(data)
+                    await target.drain()
+        target.close()
+
     async def serve(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_copy(client, to_server), _copy(server, to_client))
+        await asyncio.gather(copy(client, to_server), copy(server, to_client))
 
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
@@ -70,15 +93,12 @@ def terminated(port: int, authority: Authority) -> Iterator[int]:
     async def listen() -> asyncio.Server:
         return await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
 
+    def silence() -> None:
+        nonlocal passing
+        passing = False
+        loop.call_soon_threadsafe(listener.close)
+
     listener = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
-    yield listener.sockets[0].getsockname()[1]
+    yield listener.sockets[0].getsockname()[1], silence
     loop.call_soon_threadsafe(listener.close)
     loop.call_soon_threadsafe(loop.stop)
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(OSError):  # either side hangs up when it likes
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-    target.close()

@@ -31,6 +31,13 @@ _GONE = (
 )
 """What PySpark's errors say when the server has died, and when the one that was started instead answers."""
 
+KEEPALIVE = {"grpc.keepalive_time_ms": 360_000, "grpc.keepalive_timeout_ms": 20_000}
+"""A connection that says nothing for so long is asked whether it lives.
+
+A query may say nothing for hours, and gRPC waits for ever for the answer of a peer that is gone without a word, or on a
+connection that a firewall has forgotten. A server closes what is asked more often than every five minutes.
+"""
+
 _PROBE = 5.0
 """Seconds that a look at a server's TLS may take."""
 
@@ -122,7 +129,10 @@ def _channel(url: str, certificates: bytes | None) -> Any:
                 credentials = grpc.composite_channel_credentials(credentials, bearer)
             return self._secure_channel(self.endpoint, credentials)
 
-    return Channel(url)
+    channel = Channel(url)
+    for name, value in KEEPALIVE.items():
+        channel.setChannelOption(name, value)
+    return channel
 
 
 def _certificates(ca_file: str) -> bytes:
