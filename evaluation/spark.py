@@ -184,7 +184,7 @@ class Lake:
         known = {entry.parameter: self._partitions(entry.table) for entry in inputs if entry.as_of}
         for part, newest in _passes(Range.cover(start, end, table.every), inputs, known):
             frames = {
-                entry.parameter: self._as_of(entry, newest[entry.parameter])
+                entry.parameter: self._as_of(entry, newest[entry.parameter], table, part)
                 if entry.as_of
                 else self._window(entry, table, part)
                 for entry in inputs
@@ -202,13 +202,15 @@ class Lake:
             for moment in found
         )
 
-    def _as_of(self, entry: Input, newest: datetime | None) -> DataFrame:
+    def _as_of(self, entry: Input, newest: datetime | None, reader: Table, part: Range) -> DataFrame:
+        """The dimension's rows, once for each partition of the part."""
         from pyspark.sql import functions as F
 
-        rows = self.rows(entry.table)
-        if newest is None:
-            return rows.limit(0)
-        return rows.where(F.col(_partition_columns(entry.table)[0]) == _literal(newest, entry.table.every))
+        rows, theirs, mine = self.rows(entry.table), _partition_columns(entry.table)[0], _partition_columns(reader)[0]
+        kept = rows.limit(0) if newest is None else rows.where(F.col(theirs) == _literal(newest, entry.table.every))
+        named = kept.withColumnRenamed(mine, f"read_{mine}") if theirs == mine else kept
+        readers = [_literal(moment, reader.every) for moment in part.partitions()]
+        return named.withColumn(mine, F.explode(F.array(*readers)))
 
     def _window(self, entry: Input, reader: Table, part: Range) -> DataFrame:
         """The rows of the window, once for each partition that reads them, which stands in the reader's column."""

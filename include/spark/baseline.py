@@ -15,22 +15,25 @@ def with_rate(rows: DataFrame, engagement_baseline: DataFrame) -> DataFrame:
     That of the cell, of its surface and bucket, of its surface, or of all, the first of these that the baseline of
     the day has. Null where the day has no baseline: on the first day of a history.
     """
-    return _with(rows, engagement_baseline, "rate", DIMENSIONS)
+    return _with(rows, engagement_baseline, "day", "rate", DIMENSIONS)
 
 
-def with_position_rate(rows: DataFrame, engagement_baseline: DataFrame) -> DataFrame:
-    """The rows (day, surface, position_bucket) with ``position_rate``: the same over all categories."""
-    return _with(rows, engagement_baseline, "position_rate", DIMENSIONS[:2])
+def with_position_rate(rows: DataFrame, engagement_baseline: DataFrame, partition: str = "day") -> DataFrame:
+    """The rows (day, surface, position_bucket) with ``position_rate``: the same over all categories.
+
+    Per hour where ``partition`` says so.
+    """
+    return _with(rows, engagement_baseline, partition, "position_rate", DIMENSIONS[:2])
 
 
-def _with(rows: DataFrame, baseline: DataFrame, rate: str, dimensions: tuple[str, ...]) -> DataFrame:
+def _with(rows: DataFrame, baseline: DataFrame, partition: str, rate: str, dimensions: tuple[str, ...]) -> DataFrame:
     joined, rates = rows, []
     for known in range(len(dimensions), -1, -1):
         given, any_ = dimensions[:known], DIMENSIONS[known:]
         name = f"_rate_{known}"
-        of_level = _only(baseline, given, any_).select("day", *given, F.col(rate).alias(name))
+        of_level = _only(baseline, given, any_).select(partition, *given, F.col(rate).alias(name))
         # Surfaces x buckets x categories: small wherever rows are many.
-        joined = joined.join(F.broadcast(of_level), ["day", *given], "left")
+        joined = joined.join(F.broadcast(of_level), [partition, *given], "left")
         rates.append(F.col(name))
     return joined.select(*rows.columns, F.coalesce(*rates).alias(rate))
 

@@ -156,7 +156,7 @@ def test_a_window_s_rows_say_which_day_they_stood_in_and_bear_the_reader_s(spark
     span = Range.one(datetime(2026, 5, 3, tzinfo=UTC), DAY)
     for lookback, lag, expected in ((1, 0, [1, 2]), (1, 1, [1]), (0, 0, None)):
         entry = Input(item_engagement_daily, lookback=days(lookback), lag=days(lag))
-        rows = frames.rows_of(spark, entry, item_engagement_daily, span, snapshot, None, lake)
+        rows = frames.rows_of(spark, entry, item_engagement_daily, span, snapshot, {}, lake)
         assert {row["day"] for row in rows.collect()} == {date(2026, 5, 3)}
         if expected is None:
             assert "read_day" not in rows.columns
@@ -194,9 +194,69 @@ def test_a_range_s_windows_give_each_partition_the_rows_that_it_would_read_alone
     mine = lake.ddl(reader).partition_column
 
     def read(part: Range) -> list[tuple[Any, str]]:
-        found = frames.rows_of(spark, entry, reader, part, snapshot, None, lake).select(mine, "item_id")
+        found = frames.rows_of(spark, entry, reader, part, snapshot, {}, lake).select(mine, "item_id")
         return sorted((row[mine], row["item_id"]) for row in found.collect())
 
     alone = [row for partition in span.partitions() for row in read(reader.one(partition))]
     assert len(alone) == 3 * (lookback + every.length - lag) // HOUR.length
+    assert read(span) == sorted(alone)
+
+
+def test_a_dimension_s_rows_come_once_for_each_partition_that_reads_them(spark: Any, lake: Lake) -> None:
+    from include.tables import item_engagement_daily as daily
+
+    first = datetime(2026, 5, 1, tzinfo=UTC)
+    values = {"BIGINT": "0", "STRING": "'x'", "BINARY": "NULL", "DATE": "date_add(DATE '2026-05-01', CAST(id AS INT))"}
+    rows = spark.range(4).selectExpr(
+        *[f"CAST({values[c.sql_type]} AS {c.sql_type}) AS {c.name}" for c in lake.ddl(daily).columns]
+    )
+    iceberg = lake.ensure(daily)
+    rows.writeTo(f"{CATALOG}.{daily.name}").append()
+    snapshot = iceberg.refresh().current_snapshot().snapshot_id
+    entry = Input(daily, as_of=True)
+
+    def read(reader: Table, span: Range, as_of: dict[datetime, datetime], *columns: str) -> list[tuple[Any, ...]]:
+        found = frames.rows_of(spark, entry, reader, span, snapshot, as_of, lake)
+        return sorted({tuple(row) for row in found.select(*columns).collect()})
+
+    hourly = Table("rollups.item_engagement_hourly", HOUR, [entry], TEAM, 2, days(9))
+    noon = first + days(2) + hours(12)
+    read_then = {noon: first, noon + hours(1): first, noon + hours(3): first + days(2)}
+    by_hour = read(hourly, Range(noon, noon + hours(4), HOUR), read_then, "hour", "day")
+    assert [(row[0].astimezone(UTC), row[1]) for row in by_hour] == [
+        (noon, date(2026, 5, 1)),
+        (noon + hours(1), date(2026, 5, 1)),
+        (noon + hours(3), date(2026, 5, 3)),
+    ]
+    day = first + days(3)
+    assert read(daily, Range.one(day, DAY), {day: first + days(1)}, "day", "read_day") == [
+        (date(2026, 5, 4), date(2026, 5, 2))
+    ]
+    assert read(hourly, Range.one(noon, HOUR), {}, "hour", "day") == []
+
+
+def test_a_window_over_files_gives_each_day_the_records_that_it_would_read_alone(spark: Any, tmp_path: Path) -> None:
+    from include.spark.sources.items_jsonl import SOURCE
+
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+    files = []
+    for number in range(0, 5 * 24, 6):
+        path = tmp_path / f"{number:03d}.jsonl"
+        path.write_text(json.dumps({"item_id": f"i{number:03d}"}) + "\n")
+        file = registered(path, "items_jsonl")
+        file.kind, file.arrival_hour = "items", start + hours(number)
+        files.append(file)
+    entry = Files("items", lookback=days(1))
+    reader = Table("catalog.items", DAY, [entry], TEAM, 2, days(9))
+    lake: Any = Ddls()
+
+    def read(span: Range) -> list[tuple[date, str]]:
+        begin, end = entry.window(span)
+        chosen = [file for file in files if begin <= file.arrival_hour < end]
+        found = frames.records(spark, entry, reader, span, chosen, lake, {"items_jsonl": SOURCE})
+        return sorted((row["day"], row["item_id"]) for row in found.select("day", "item_id").collect())
+
+    span = Range(start + days(1), start + days(4), DAY)
+    alone = [row for partition in span.partitions() for row in read(reader.one(partition))]
+    assert len(alone) == 3 * 2 * 4
     assert read(span) == sorted(alone)

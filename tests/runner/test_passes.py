@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedmill.ledger.staleness import Facts, Published, as_of_partition
-from feedmill.runner.passes import ROWS_OF_A_PASS, Pass, cut
+from feedmill.runner.passes import ROWS_OF_A_PASS, WINDOWS_OF_FILES, Pass, cut
 from feedmill.spec import Files, Input, Maintainer, Table
 from feedmill.timeline import DAY, HOUR, Range, days, hours
 
@@ -44,10 +43,11 @@ def test_aligned_inputs_need_no_cut() -> None:
     assert spans(cut(by_touches, hourly, Facts())) == [hourly]
 
 
-def test_a_window_over_files_builds_partition_by_partition() -> None:
-    span = Range(DAY_1, DAY_1 + days(3), DAY)
-    alone = [Range.one(p, DAY) for p in span.partitions()]
-    assert spans(cut(table("a.x", DAY, Files("items", lookback=hours(1))), span, Facts())) == alone
+def test_windows_over_files_share_a_pass_a_few_at_a_time() -> None:
+    span = Range(DAY_1, DAY_1 + days(WINDOWS_OF_FILES + 2), DAY)
+    split = DAY_1 + days(WINDOWS_OF_FILES)
+    reader = table("a.x", DAY, Files("items", lookback=hours(1)))
+    assert spans(cut(reader, span, Facts())) == [Range(DAY_1, split, DAY), Range(split, span.end, DAY)]
 
 
 def test_windows_over_tables_share_a_pass_as_long_as_their_rows_are_few() -> None:
@@ -66,15 +66,27 @@ def test_windows_over_tables_share_a_pass_as_long_as_their_rows_are_few() -> Non
     ]
 
 
-def test_as_of_cuts_only_where_the_dimension_changes() -> None:
+def test_each_partition_of_a_pass_has_its_own_day_of_a_dimension() -> None:
     reader = table("a.x", HOUR, Input(HOURLY), Input(ITEMS, as_of=True))
-    span = Range(DAY_1 + days(1), DAY_1 + days(4), HOUR)
+    start = DAY_1 + days(3) - hours(3)
+    span = Range(start, start + hours(4), HOUR)
     # Day 1 is missing: hours of day 2 go on with day 0. A day has ended for its last hour already.
-    passes = cut(reader, span, Facts({"a.items": published(0, 2)}))
-    middle = DAY_1 + days(3) - hours(1)
-    assert spans(passes) == [Range(span.start, middle, HOUR), Range(middle, span.end, HOUR)]
-    assert [step.as_of for step in passes] == [{"a.items": DAY_1}, {"a.items": DAY_1 + days(2)}]
-    assert [step.as_of for step in cut(reader, span, Facts())] == [{"a.items": None}]
+    (one,) = cut(reader, span, Facts({"a.items": published(0, 2)}))
+    zero, two = DAY_1, DAY_1 + days(2)
+    read = {start: zero, start + hours(1): zero, start + hours(2): two, start + hours(3): two}
+    assert one.as_of == {"a.items": read}
+    assert [step.as_of for step in cut(reader, span, Facts())] == [{"a.items": {}}]
+
+
+def test_rows_of_a_dimension_count_once_for_each_partition_that_reads_them() -> None:
+    reader = table("a.x", HOUR, Input(ITEMS, as_of=True))
+    span = Range(DAY_1 + days(1), DAY_1 + days(1) + hours(3), HOUR)
+    half = {DAY_1: Published(1, 1, "code", ROWS_OF_A_PASS // 2)}
+    middle = span.start + hours(2)
+    assert spans(cut(reader, span, Facts({"a.items": half}))) == [
+        Range(span.start, middle, HOUR),
+        Range(middle, span.end, HOUR),
+    ]
 
 
 FORMS = st.lists(
@@ -102,7 +114,7 @@ FORMS = st.lists(
     st.sets(st.integers(-2, 4)),
     st.sets(st.integers(-2, 4)),
 )
-def test_passes_part_the_range_in_order_and_no_partition_sees_its_neighbours(
+def test_passes_part_the_range_in_order_and_say_what_each_partition_reads_of_a_dimension(
     forms: list[Any], offset: int, count: int, one: set[int], other: set[int]
 ) -> None:
     reader = table("a.reader", HOUR, *(form() for form in forms))
@@ -112,13 +124,9 @@ def test_passes_part_the_range_in_order_and_no_partition_sees_its_neighbours(
     passes = cut(reader, span, facts)
     assert [p for step in passes for p in step.span.partitions()] == list(span.partitions())
     for step in passes:
-        for partition in step.span.partitions():
-            (alone,) = cut(reader, reader.one(partition), facts)
-            assert step.as_of == alone.as_of
-            for entry in reader.inputs:
-                if isinstance(entry, Input) and entry.as_of:
-                    assert step.as_of[entry.table.name] == as_of_partition(entry, reader, partition, facts)
-                elif isinstance(entry, Files) and entry.lookback:
-                    assert entry.window(step.span) == entry.window(reader.one(partition))
-    if not any(isinstance(entry, Files) and entry.lookback for entry in reader.inputs):
-        assert all(left.as_of != right.as_of for left, right in pairwise(passes)), "a cut too many"
+        for entry in reader.inputs:
+            if isinstance(entry, Input) and entry.as_of:
+                read = {p: as_of_partition(entry, reader, p, facts) for p in step.span.partitions()}
+                assert step.as_of[entry.table.name] == {p: day for p, day in read.items() if day is not None}
+    few = any(isinstance(entry, Files) and entry.lookback for entry in reader.inputs)
+    assert len(passes) == (-(-count // WINDOWS_OF_FILES) if few else 1), "a cut too many, or too few"

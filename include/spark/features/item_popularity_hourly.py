@@ -13,16 +13,17 @@ def transform(item_evidence_hourly: DataFrame, item_popularity_daily: DataFrame)
     The day's popularity and its posterior variance are the prior, the hours since are the evidence. An item that the
     day does not know starts as the mean item of its surface.
     """
-    surfaces = item_popularity_daily.groupBy("surface").agg(
+    surfaces = item_popularity_daily.groupBy("hour", "surface").agg(
         F.max("day").alias("prior_day"),
         F.max("surface_mean").alias("surface_mean"),
         F.max("surface_variance").alias("surface_variance"),
     )
-    now = item_evidence_hourly.join(F.broadcast(surfaces.select("surface", "prior_day")), "surface", "left")
+    prior_days = surfaces.select("hour", "surface", "prior_day")
+    now = item_evidence_hourly.join(F.broadcast(prior_days), ["hour", "surface"], "left")
     hours = now.select("hour", "surface").distinct()
     known = item_popularity_daily.select(
-        "item_id", "surface", "popularity", "posterior_variance", F.col("credibility").alias("daily")
-    ).join(F.broadcast(hours), "surface")
+        "hour", "item_id", "surface", "popularity", "posterior_variance", F.col("credibility").alias("daily")
+    ).join(F.broadcast(hours), ["hour", "surface"])
     since = (
         now.where(F.col("prior_day").isNull() | (F.to_date("read_hour") > F.col("prior_day")))
         .groupBy("hour", "item_id", "surface")
@@ -38,7 +39,7 @@ def transform(item_evidence_hourly: DataFrame, item_popularity_daily: DataFrame)
     z = F.col("of_hours")
     return (
         known.join(since, ["hour", "item_id", "surface"], "full")
-        .join(F.broadcast(surfaces), "surface", "left")
+        .join(F.broadcast(surfaces), ["hour", "surface"], "left")
         .withColumn("prior", F.coalesce("popularity", "surface_mean", F.lit(1.0)))
         .withColumn("prior_variance", F.coalesce("posterior_variance", "surface_variance", F.lit(0.0)))
         .withColumn("of_hours", F.coalesce(ratio(signal, signal + F.col("variance")), F.lit(0.0)))

@@ -102,7 +102,7 @@ def _may_be(recent: DataFrame, item_popularity_hourly: DataFrame, item_popularit
     Of an item that nobody knew then, what any item of its surface may be.
     """
     before = item_popularity_hourly.select("hour", "item_id", "surface", "popularity", "posterior_variance")
-    surfaces = item_popularity_daily.groupBy("surface").agg(
+    surfaces = item_popularity_daily.groupBy("hour", "surface").agg(
         F.max("surface_mean").alias("surface_mean"), F.max("surface_variance").alias("surface_variance")
     )
     mean = F.coalesce("popularity", "surface_mean", F.lit(1.0))
@@ -110,20 +110,20 @@ def _may_be(recent: DataFrame, item_popularity_hourly: DataFrame, item_popularit
     quantile = gamma_quantile(mean * mean / variance, mean / variance, DOUBT)
     return (
         recent.join(before, ["hour", "item_id", "surface"], "left")
-        .join(F.broadcast(surfaces), "surface", "left")
+        .join(F.broadcast(surfaces), ["hour", "surface"], "left")
         .select(*recent.columns, F.when((variance > 0) & (mean > 0), quantile).otherwise(mean).alias("may_be"))
     )
 
 
 def _blended(recent: DataFrame, share: DataFrame, item_popularity_daily: DataFrame) -> DataFrame:
     """Expected by the item's own history and by its exposure, and the two blended."""
-    past = item_popularity_daily.select("item_id", "surface", "engaged_decayed", "days_decayed")
+    past = item_popularity_daily.select("hour", "item_id", "surface", "engaged_decayed", "days_decayed")
     days = F.coalesce(F.col("days_decayed"), F.lit(0.0))
     share_of_day = F.coalesce(F.col("share"), F.lit(HOURS / 24))
     rate = F.coalesce(ratio(F.col("engaged_decayed"), F.col("days_decayed")), F.lit(0.0))
     weight = HISTORY_SHARE * days / (days + HISTORY_DAYS)
     return (
-        recent.join(past, ["item_id", "surface"], "left")
+        recent.join(past, ["hour", "item_id", "surface"], "left")
         .join(F.broadcast(share), ["hour", "surface"], "left")
         .withColumn("expected_by_history", rate * share_of_day)
         .withColumn("expected_by_exposure", F.col("exposure") * F.col("may_be"))

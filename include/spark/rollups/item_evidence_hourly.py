@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from include.spark.baseline import ANY, with_position_rate
+from include.spark.baseline import with_position_rate
 from include.spark.exact import total
 from include.spark.impressions import impressions
 
@@ -18,16 +18,12 @@ def transform(clean: DataFrame, engagement_baseline: DataFrame) -> DataFrame:
     the variance e(1 − e) of one trial. Before there are rates, impressions and engagements are counted and are no
     evidence.
     """
-    # One baseline answers for all hours of a pass, whatever its day.
-    any_day = F.lit(ANY).alias("day")
-    shown = impressions(clean, "hour").select("*", any_day)
-    baseline = engagement_baseline.drop("day").select("*", any_day)
     known = F.col("position_rate").isNotNull()
     expected = F.coalesce(F.col("shown") * F.col("position_rate"), F.lit(0.0))
     observed = F.when(known, F.col("engaged")).otherwise(F.lit(0))
     residual = observed - expected
     return (
-        with_position_rate(shown, baseline)
+        with_position_rate(impressions(clean, "hour"), engagement_baseline, "hour")
         .groupBy("hour", "item_id", "surface")
         .agg(
             F.sum("shown").alias("impressions"),

@@ -107,7 +107,7 @@ def _scored(item_popularity_hourly: DataFrame, item_trending: DataFrame, items: 
     trending = item_trending.where("is_trending").select("hour", "item_id", "surface", "is_trending")
     # The category of the largest weight; of equal ones, the last by name.
     heaviest = F.array_max(F.transform("categories", lambda entry: F.struct(entry["weight"], entry["category"])))
-    known = items.select("item_id", heaviest["category"].alias("main"), "published_at")
+    known = items.select("hour", "item_id", heaviest["category"].alias("main"), "published_at")
     now = F.unix_timestamp(F.col("hour")) + 3600
     # What nobody knows the age of is old: greatest() alone would pass over the null and call it new.
     age = F.when(
@@ -119,7 +119,7 @@ def _scored(item_popularity_hourly: DataFrame, item_trending: DataFrame, items: 
     return (
         item_popularity_hourly.select("hour", "item_id", "surface", "lower_bound")
         .join(trending, ["hour", "item_id", "surface"], "left")
-        .join(known, "item_id", "left")
+        .join(known, ["hour", "item_id"], "left")
         .select(
             "hour",
             "item_id",

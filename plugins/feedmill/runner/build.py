@@ -189,7 +189,7 @@ def _transformed(
                 table,
                 step.span,
                 pins[entry.table.name],
-                step.as_of.get(entry.table.name),
+                step.as_of.get(entry.table.name, {}),
                 deployment.lake,
             )
     expected = set(inspect.signature(transform).parameters)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
 from functools import reduce
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from feedmill.ledger.models import File
 
 _FILE_FACTS = "place string, source_file string, file_name string, received_at timestamp, arrival_hour timestamp"
+
+NO_LAG = timedelta(0)
 
 _PLACE = "source_file string, line bigint, received_at timestamp, arrival_hour timestamp, raw string, reason string"
 
@@ -65,9 +67,10 @@ def records(
     column = lake.ddl(reader).partition_column
     if column == "arrival_hour":
         return union
-    # A window over files is cut partition by partition.
-    mine = _literal(span.start, reader.every) if entry.lookback else _reader_column(F.col("arrival_hour"), reader)
-    return union.withColumn(column, mine)
+    arrived = F.col("arrival_hour")
+    if entry.lookback:
+        return union.withColumn(column, _readers(arrived, entry.lookback, NO_LAG, reader, span))
+    return union.withColumn(column, _reader_column(arrived, reader))
 
 
 def rows_of(
@@ -76,14 +79,13 @@ def rows_of(
     reader: Table,
     span: Range,
     snapshot_id: int | None,
-    as_of: datetime | None,
+    as_of: Mapping[datetime, datetime],
     lake: Lake,
 ) -> DataFrame:
-    """The input's rows that the pass reads, as of the pinned snapshot.
+    """The input's rows that the pass reads, as of the pinned snapshot; ``as_of`` says which partition reads which.
 
-    Of a window over partitions that are called as the reader's (days for a day), each row says in ``read_day`` or
-    ``read_hour`` which one it stood in. Where windows of the pass overlap, a row comes once for each partition that
-    reads it.
+    Of windows and dimensions, a row comes once for each partition that reads it. Where their partitions are called as
+    the reader's (days for a day), each row says in ``read_day`` or ``read_hour`` which one it stood in.
     """
     from pyspark.sql import functions as F
 
@@ -95,9 +97,7 @@ def rows_of(
     theirs = lake.ddl(entry.table)
     mine = lake.ddl(reader).partition_column
     if entry.as_of:
-        if as_of is None:
-            return frame.limit(0)
-        return frame.filter(F.col(theirs.partition_column) == _literal(as_of, entry.table.every))
+        return _by_readers(frame, theirs.partition_column, mine, as_of, entry, reader)
     if entry.by == "touches":
         # The second partition column is the reader's hour: it prunes, whatever arrival hour a row came in.
         touched = theirs.partitioned_by[1]
@@ -110,7 +110,7 @@ def rows_of(
             return kept
         kept = kept.withColumn(f"read_{mine}", column)
     if entry.lookback:
-        return kept.withColumn(mine, _readers(entry, column, reader, span))
+        return kept.withColumn(mine, _readers(column, entry.lookback, entry.lag, reader, span))
     return kept.withColumn(mine, _reader_column(column, reader))
 
 
@@ -128,7 +128,16 @@ def _within(column: Column, span: Range) -> Column:
 def _literal(moment: datetime, period: Period) -> Column:
     from pyspark.sql import functions as F
 
-    return F.lit(moment.date()) if period is DAY else F.lit(moment)
+    return F.lit(_value(moment, period))
+
+
+def _value(moment: datetime, period: Period) -> date:
+    """A partition as Python has it: a day as its date."""
+    return moment.date() if period is DAY else moment
+
+
+def _kind(period: Period) -> str:
+    return "date" if period is DAY else "timestamp"
 
 
 def _reader_column(theirs: Column, reader: Table) -> Column:
@@ -138,7 +147,21 @@ def _reader_column(theirs: Column, reader: Table) -> Column:
     return F.to_date(theirs) if reader.every is DAY else F.date_trunc("hour", theirs)
 
 
-def _readers(entry: Input, theirs: Column, reader: Table, span: Range) -> Column:
+def _by_readers(
+    frame: DataFrame, theirs: str, mine: str, as_of: Mapping[datetime, datetime], entry: Input, reader: Table
+) -> DataFrame:
+    """The dimension's rows once for each partition of the reader that reads them, as ``as_of`` has it."""
+    from pyspark.sql import functions as F
+
+    pairs = [(_value(read, entry.table.every), _value(reading, reader.every)) for reading, read in as_of.items()]
+    kept = frame.filter(F.col(theirs).isin(sorted({read for read, _ in pairs})))
+    if theirs == mine:
+        kept, theirs = kept.withColumnRenamed(mine, f"read_{mine}"), f"read_{mine}"
+    kinds = (f"{theirs} {_kind(entry.table.every)}", f"{mine} {_kind(reader.every)}")
+    return kept.join(F.broadcast(frame.sparkSession.createDataFrame(pairs, ", ".join(kinds))), theirs)
+
+
+def _readers(theirs: Column, lookback: timedelta, lag: timedelta, reader: Table, span: Range) -> Column:
     """The partitions of the pass whose windows ``[p - lookback, p + length - lag)`` hold the row, once for each."""
     from pyspark.sql import functions as F
 
@@ -149,8 +172,8 @@ def _readers(entry: Input, theirs: Column, reader: Table, span: Range) -> Column
         later = F.timestamp_add("SECOND", F.lit(int(distance.total_seconds())), theirs.cast("timestamp"))
         return F.date_trunc("day" if reader.every is DAY else "hour", later)
 
-    first = F.greatest(F.lit(span.start), partition_of(entry.lag))
-    last = F.least(F.lit(span.end - reader.every.length), partition_of(entry.lookback))
+    first = F.greatest(F.lit(span.start), partition_of(lag))
+    last = F.least(F.lit(span.end - reader.every.length), partition_of(lookback))
     step = F.make_dt_interval(hours=F.lit(reader.every.length // timedelta(hours=1)))
     readers = F.sequence(first, last, step)
     # Not `to_date` itself: its second parameter, the format, would be taken for an index.

@@ -17,8 +17,8 @@ EVIDENCE = """
     expected decimal(28,10), variance decimal(28,10)
 """
 DAILY = """
-    day date, item_id string, surface string, popularity double, posterior_variance double, credibility double,
-    surface_mean double, surface_variance double
+    hour timestamp, day date, item_id string, surface string, popularity double, posterior_variance double,
+    credibility double, surface_mean double, surface_variance double
 """
 
 
@@ -37,6 +37,7 @@ def shown(item, observed, expected, hours_ago=0, surface="feed"):
 
 def known(item, popularity, variance=0.1, credibility=0.5):
     return {
+        "hour": NOW,
         "day": PRIOR_DAY,
         "item_id": item,
         "surface": "feed",

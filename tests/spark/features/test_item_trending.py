@@ -22,8 +22,8 @@ POPULARITY = (
     "hour timestamp, read_hour timestamp, item_id string, surface string, popularity double, posterior_variance double"
 )
 PAST = (
-    "item_id string, surface string, engaged_decayed double, days_decayed double, surface_mean double, "
-    "surface_variance double"
+    "hour timestamp, item_id string, surface string, engaged_decayed double, days_decayed double, "
+    "surface_mean double, surface_variance double"
 )
 
 FLAT, RHYTHM, SURGE, EMPTY, FEW = "flat", "rhythm", "surge", "no history", "few"
@@ -48,6 +48,7 @@ def shown(item, surface, observed, exposure):
 
 def past(item, surface, per_day, days=8.0):
     return {
+        "hour": NOW,
         "item_id": item,
         "surface": surface,
         "engaged_decayed": per_day * days,

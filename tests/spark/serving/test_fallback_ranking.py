@@ -13,13 +13,16 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 POPULARITY = "hour timestamp, item_id string, surface string, lower_bound double"
 TREND = "hour timestamp, item_id string, surface string, is_trending boolean"
 ENGAGEMENT = "hour timestamp, surface string, country string, impressions bigint, clicks bigint"
-ITEMS = "day date, item_id string, categories array<struct<category: string, weight: double>>, published_at timestamp"
+ITEMS = (
+    "hour timestamp, day date, item_id string, categories array<struct<category: string, weight: double>>, "
+    "published_at timestamp"
+)
 
 OLD = NOW - timedelta(days=3650)
 
 
 def item(name, *categories, published=OLD):
-    return {"item_id": name, "categories": list(categories), "published_at": published}
+    return {"hour": NOW, "item_id": name, "categories": list(categories), "published_at": published}
 
 
 CROWD = {f"{category} {n:03d}": category for category in "abcdefg" for n in range(40)}
