@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,21 @@ def agree(shop: Workshop) -> None:
     with shop.ledger.transaction() as session:
         known = set(session.scalars(select(Publish.build_id).where(Publish.table_name == shop.table.name)))
     assert set(shop.commits()) == known
+
+
+def test_a_long_range_replaces_the_hours_that_were_published_one_by_one(
+    shop: Workshop, request: pytest.FixtureRequest
+) -> None:
+    """Each of them has a manifest of its own, and threads look for the replaced files in all of them at once."""
+    span = Range(START, START + hours(40), HOUR)
+    for partition in span.partitions():
+        shop.publish(shop.build(Range.one(partition, HOUR), {partition: 1}, 1))
+    build = shop.build(span, each(span, 2), 2)
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)
+    shop.publish(build)
+    assert shop.main() == dict.fromkeys(span.partitions(), (2, 2))
+    agree(shop)
 
 
 def test_exactly_the_partitions_that_passed_are_published_and_the_branch_of_the_held_stays(shop: Workshop) -> None:

@@ -122,7 +122,7 @@ def week(deployment: Deployment) -> dict[str, list[tuple[object, ...]]]:
     return {name: rows_of(deployment, name) for name in HOURLY}
 
 
-def test_a_long_range_is_written_sorted_with_the_rows_of_a_short_one(
+def test_what_has_many_files_is_written_sorted_with_the_rows_that_it_has_unsorted(
     week: dict[str, list[tuple[object, ...]]], deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -136,9 +136,12 @@ def test_a_long_range_is_written_sorted_with_the_rows_of_a_short_one(
     numbers = _numbers(deployment)
     for open_partitions in (4, 3):
         monkeypatch.setattr("feedmill.runner.build.OPEN_PARTITIONS", open_partitions)
-        make(deployment, "events.landed", START, START + timedelta(hours=4), f"test/{open_partitions}")
+        make(deployment, "events.clean", START, START + timedelta(hours=4), f"test/{open_partitions}")
     assert asked == ["true", "false"]
-    assert rows_of(deployment, "events.landed") == week["events.landed"]
+    # An arrival hour holds any number of event hours.
+    make(deployment, "events.landed", START, START + timedelta(hours=1))
+    assert asked == ["true", "false", "false"]
+    assert {name: rows_of(deployment, name) for name in HOURLY} == week
     assert _numbers(deployment) == numbers
 
 

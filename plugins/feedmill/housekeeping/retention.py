@@ -18,6 +18,7 @@ from sqlalchemy import delete, func, select, update
 
 from feedmill.deployment import Deployment
 from feedmill.lake.catalog import Lake
+from feedmill.lake.overwrite import Overwrite
 from feedmill.lake.publish import ATTEMPTS, reconcile
 from feedmill.ledger import facts
 from feedmill.ledger.builds import CLAIM_EXPIRES
@@ -122,7 +123,7 @@ def _remove(table: Table, ledger: Ledger, lake: Lake) -> tuple[list[datetime], i
         try:
             with (
                 iceberg.transaction() as transaction,
-                transaction.update_snapshot(branch="main", snapshot_properties=properties).overwrite() as overwrite,
+                Overwrite(transaction, properties) as overwrite,
             ):
                 for file in files:
                     overwrite.delete_data_file(file)

@@ -38,8 +38,9 @@ log = logging.getLogger(__name__)
 OPEN_PARTITIONS = 72
 """Partitions of a pass that are written with a file open for each, Iceberg's default; more are sorted first.
 
-An open file takes most of a megabyte: five weeks of events.landed in one range, 2,400 files at once with the event
-hours that each arrival hour touches, ended a Spark of 2 GB. Sorting costs what a short range need not pay.
+Sorting costs what a short range need not pay. A table with a second partition column always pays it: a file takes some
+megabytes while it is open, and one late file may hold a year of hours. Three days of events.landed, with the event
+hours that each arrival hour touches, ended a Spark of 2 GB.
 """
 
 
@@ -155,7 +156,8 @@ def _write(
         # are filtered to it: Iceberg accepts rows outside the condition and would append them.
         rows = _transformed(table, step, deployment, build, pins, spark).filter(condition)
         writer = rows.writeTo(f"{name}.branch_{branch}").option("snapshot-property.feedmill.wrote", build.id)
-        writer.option("fanout-enabled", str(len(step.span) <= OPEN_PARTITIONS).lower()).overwrite(condition)
+        at_once = len(step.span) <= OPEN_PARTITIONS and len(lake.ddl(table).partitioned_by) == 1
+        writer.option("fanout-enabled", str(at_once).lower()).overwrite(condition)
     head = lake.branch_head(table, build.id)
     if head is None:
         raise RuntimeError(f"{table.name}: branch {branch} has no snapshot after the write")
