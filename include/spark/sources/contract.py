@@ -69,12 +69,13 @@ def with_record(rows: DataFrame) -> DataFrame:
     return sealed.withColumn("record", record).withColumn("reason", first([F.col("reason"), not_json]))
 
 
-def _with_entries(rows: DataFrame, names: Sequence[str]) -> DataFrame:
+def _with_entries(rows: DataFrame, names: Sequence[str], typed: Sequence[str] = ()) -> DataFrame:
     """One VARIANT per field, then its kind and its text: in steps, for Spark computes a step's columns once.
 
-    A kind is the type's name: STRING, BIGINT, DECIMAL(p,s), DOUBLE, ARRAY<…>, OBJECT<…>, VOID for JSON null.
+    A kind is the type's name: STRING, BIGINT, DECIMAL(p,s), DOUBLE, ARRAY<…>, OBJECT<…>, VOID for JSON null. Columns
+    that are ``typed`` stay as they are.
     """
-    place = [name for name in PLACE if name in rows.columns]
+    place = [name for name in (*PLACE, *typed) if name in rows.columns]
     entries = rows.select(*place, *(F.variant_get("record", f"$.{name}", "variant").alias(name) for name in names))
     return entries.select(
         *place,
@@ -203,15 +204,22 @@ def _is_category(entry: Column) -> Column:
     return F.coalesce((F.trim(name) != "") & (weight > 0) & (weight < float("inf")), F.lit(False))
 
 
-def read_events(rows: DataFrame, source: Source) -> DataFrame:
-    """The records of events in the contract's fields; ``rows`` has the place of each row and ``record``."""
-    fields = {name: text(name) for name in TEXT_FIELDS}
-    fields["event_time"] = instant("event_time")
-    fields["event_types"] = event_types()
-    fields["position"] = whole("position", "int")
-    fields["duration_ms"] = whole("duration_ms")
-    fields["revenue_micros"] = whole("revenue_micros")
-    return checked(_with_fields(_with_entries(rows, EVENT_FIELDS), fields), source)
+def read_events(rows: DataFrame, source: Source, typed: Mapping[str, Field] | None = None) -> DataFrame:
+    """The records of events in the contract's fields; ``rows`` has the place of each row and ``record``.
+
+    ``typed``: fields that a format holds in columns of their own type already, read without a VARIANT; ``rows`` has
+    these columns too. Where it names ``event_types``, it answers for ``event_type`` too.
+    """
+    typed = dict(typed or {})
+    fields: dict[str, Field] = {name: typed.get(name) or text(name) for name in TEXT_FIELDS}
+    fields["event_time"] = typed.get("event_time") or instant("event_time")
+    fields["event_types"] = typed.get("event_types") or event_types()
+    fields["position"] = typed.get("position") or whole("position", "int")
+    fields["duration_ms"] = typed.get("duration_ms") or whole("duration_ms")
+    fields["revenue_micros"] = typed.get("revenue_micros") or whole("revenue_micros")
+    answered = {*typed, *(["event_type"] if "event_types" in typed else [])}
+    left = [name for name in EVENT_FIELDS if name not in answered]
+    return checked(_with_fields(_with_entries(rows, left, sorted(answered)), fields), source)
 
 
 def read_items(rows: DataFrame, source: Source) -> DataFrame:

@@ -13,7 +13,8 @@ from feedmill.spec import FileKind, Source
 from include.events import CLOCK_TOLERANCE, EARLIEST_EVENT_TIME, EVENT_TYPES
 
 PLACE = ("source_file", "line", "received_at", "arrival_hour", "raw", "reason")
-"""Where a record stood in the landing zone, its text, and what is wrong with it (null: nothing)."""
+"""Where a record stood in the landing zone, its text (of Parquet, only that of a wrong row), and what is wrong with it
+(null: nothing)."""
 
 FIELDS: dict[FileKind, dict[str, str]] = {
     "events": {

@@ -1,6 +1,7 @@
 """The contract's events as Parquet: columns of other types and missing columns are reasons of rows, not failures."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 
 import pytest
@@ -113,13 +114,49 @@ def test_a_whole_double_is_a_whole_number(records):
     assert records["doubles that are whole, as pandas writes integers with nulls"]["duration_ms"] == 5
 
 
-def test_raw_is_the_row_as_json(records):
-    assert json.loads(records["a good row"]["raw"]) == {
+def test_raw_is_the_row_as_json_where_it_is_wrong(records):
+    assert json.loads(records["an unknown type"]["raw"]) == {
         "event_id": "e1",
         "event_time": "2026-05-01T13:05:00.000007Z",
-        "event_types": ["impression"],
+        "event_types": ["clik"],
         "item_id": "i1",
     }
+    assert records["a good row"]["raw"] is None
+
+
+TYPED = (
+    "event_id string, event_time timestamp, event_types array<string>, event_type string, item_id string, "
+    "user_id string, surface string, position int, duration_ms bigint, revenue_micros smallint"
+)
+AT = datetime(2026, 5, 1, 13, 5, tzinfo=UTC)
+ROWS = [
+    ("e1", AT, ["click", "impression", "click"], "play", "i1", " u ", "  ", 3, 5, 7),
+    ("e2", AT, None, "play", "i1", "", None, None, None, None),
+    ("e3", AT, None, " ", "i1", None, "home", 0, 0, 0),
+    ("e4", AT, [], None, "i1", None, "home", 0, 0, 0),
+    ("e5", AT, ["click", None], None, "i1", None, "home", 0, 0, 0),
+    ("e6", AT, ["clik"], None, "i1", None, "home", 0, 0, 0),
+    (" ", AT, ["click"], None, "i1", None, None, None, None, None),
+    ("e7", None, ["click"], None, "i1", None, None, None, None, None),
+    ("e8", AT, ["click"], None, None, None, None, None, None, None),
+    ("e9", AT, ["click"], None, "i1", None, None, -1, None, None),
+    ("e10", AT, ["click"], None, "i1", None, None, None, -1, None),
+    ("e11", datetime(1999, 12, 31, tzinfo=UTC), ["click"], None, "i1", None, None, None, None, None),
+    ("e12", AT + timedelta(days=1), ["click"], None, "i1", None, None, None, None, None),
+]
+
+
+@pytest.mark.parametrize("missing", [(), ("event_type",), ("event_types",), ("user_id", "position", "revenue_micros")])
+def test_columns_of_the_contract_s_types_are_read_as_each_of_their_values_would_be(spark, monkeypatch, missing):
+    rows = spark.createDataFrame(ROWS, TYPED).selectExpr(*PLACE, "monotonically_increasing_id() AS line", "*")
+    given = rows.drop(*missing)
+    found = [events_parquet.read(given)]
+    monkeypatch.setattr(events_parquet, "_typed", lambda types: {})
+    found.append(events_parquet.read(given))
+    by_column, by_value = (sorted(map(str, frame.collect())) for frame in found)
+    assert by_column == by_value
+    assert any("reason=None" in row for row in by_column) or "event_types" in missing
+    assert any("reason='" in row for row in by_column)
 
 
 def test_a_file_without_any_known_column_rejects_its_rows(spark):
