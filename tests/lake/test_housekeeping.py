@@ -414,7 +414,7 @@ def test_a_second_run_of_everything_finds_nothing_to_do(
         "0 check pages deleted, which were older than 90 days",
         "no snapshots to expire",
         "no partition has several small files",
-        "2 manifests are few enough",
+        "1 manifests are few enough",
         "0 orphan files deleted",
     ]
 
