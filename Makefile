@@ -50,7 +50,7 @@ test-runners: .venv/.installed ## builds, DAGs, checks and transforms on Spark o
 	# Twice each: a process has one application, which a build and the transforms' session cannot share.
 	for spark in tls submit; do \
 	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/runner/test_build.py tests/airflow/test_flow.py || exit 1; \
-	  $(BIN)/python -m pytest --spark $$spark tests/runner/test_frames.py tests/checks tests/spark || exit 1; \
+	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/runner/test_frames.py tests/checks tests/spark || exit 1; \
 	done
 
 evaluate: .venv-evaluate/.installed ## compare the estimators with others on real data; ONLY=affinity runs one page
