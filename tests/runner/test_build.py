@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql.connect.readwriter import DataFrameWriterV2
+from pyspark.sql import readwriter as classic
+from pyspark.sql.connect import readwriter as connect
 from sqlalchemy import update
 
 from feedmill.checks.check import check
@@ -126,13 +129,9 @@ def test_what_has_many_files_is_written_sorted_with_the_rows_that_it_has_unsorte
     week: dict[str, list[tuple[object, ...]]], deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    option = DataFrameWriterV2.option
-
-    def remembered(self: DataFrameWriterV2, key: str, value: str) -> DataFrameWriterV2:
-        asked.extend([value] * (key == "fanout-enabled"))
-        return option(self, key, value)
-
-    monkeypatch.setattr(DataFrameWriterV2, "option", remembered)
+    # Over Spark Connect, and of an application of its own.
+    for writer in (connect.DataFrameWriterV2, classic.DataFrameWriterV2):
+        monkeypatch.setattr(writer, "option", _remembering(writer.option, asked))
     numbers = _numbers(deployment)
     for open_partitions in (4, 3):
         monkeypatch.setattr("feedmill.runner.build.OPEN_PARTITIONS", open_partitions)
@@ -143,6 +142,14 @@ def test_what_has_many_files_is_written_sorted_with_the_rows_that_it_has_unsorte
     assert asked == ["true", "false", "false"]
     assert {name: rows_of(deployment, name) for name in HOURLY} == week
     assert _numbers(deployment) == numbers
+
+
+def _remembering(option: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
+    def remembered(writer: Any, key: str, value: str) -> Any:
+        asked.extend([value] * (key == "fanout-enabled"))
+        return option(writer, key, value)
+
+    return remembered
 
 
 def _numbers(deployment: Deployment) -> dict[tuple[str, datetime], int]:
