@@ -46,11 +46,13 @@ test-all: .venv/.installed ## both
 test-faults: .venv/.installed ## processes are killed at every bad moment
 	$(BIN)/python -m pytest -m faults
 
+BUILDS := tests/runner/test_build.py tests/airflow/test_flow.py tests/spark/sources/test_kuairand_data.py
 test-runners: .venv/.installed ## builds, DAGs, checks and transforms on Spark over TLS, and by spark-submit
 	# Twice each: a process has one application, which a build and the transforms' session cannot share.
 	for spark in tls submit; do \
-	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/runner/test_build.py tests/airflow/test_flow.py || exit 1; \
-	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/runner/test_frames.py tests/checks tests/spark || exit 1; \
+	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 $(BUILDS) || exit 1; \
+	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/runner/test_frames.py tests/checks tests/spark \
+	    $(addprefix --ignore=,$(BUILDS)) || exit 1; \
 	done
 
 evaluate: .venv-evaluate/.installed ## compare the estimators with others on real data; ONLY=affinity runs one page

@@ -6,7 +6,6 @@ from functools import reduce
 
 import pytest
 from pyspark.sql import functions as F
-from pyspark.sql.connect.dataframe import DataFrame
 
 from include.spark.sources import events_parquet
 
@@ -81,7 +80,7 @@ CASES = {name: case for file in FILES for name, case in file.items()}
 def records(spark):
     """What becomes of each row, by its name; one Spark job for all files."""
     read = [events_parquet.read(spark.sql(query(file))) for file in FILES]
-    union = reduce(DataFrame.unionByName, read).withColumn("micros", F.unix_micros("event_time"))
+    union = reduce(lambda one, other: one.unionByName(other), read).withColumn("micros", F.unix_micros("event_time"))
     return {list(CASES)[row["line"] - 1]: row for row in union.collect()}
 
 
