@@ -295,6 +295,7 @@ def test_what_is_wrong_with_token_or_tls_is_one_sentence_within_seconds(
         assert plain.password not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_in_the_middle_of_a_query_is_known_to_be_gone(
     home: Home, spark_server: SparkServer, use: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
