@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _FILE_FACTS = "place string, source_file string, file_name string, received_at timestamp, arrival_hour timestamp"
 
-NO_LAG = timedelta(0)
-
 _PLACE = "source_file string, line bigint, received_at timestamp, arrival_hour timestamp, raw string, reason string"
 
 
@@ -69,7 +67,7 @@ def records(
         return union
     arrived = F.col("arrival_hour")
     if entry.lookback:
-        return union.withColumn(column, _readers(arrived, entry.lookback, NO_LAG, reader, span))
+        return union.withColumn(column, _readers(arrived, entry.lookback, timedelta(0), reader, span))
     return union.withColumn(column, _reader_column(arrived, reader))
 
 
