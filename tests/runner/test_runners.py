@@ -156,7 +156,7 @@ def _err_and_be_killed(session_id: str, seen: dict[str, Any]) -> None:
             seen["error"] = submit._portable(error, application)
         threading.Timer(1, submit.interrupt, [session_id]).start()
         seen["killed"] = time.monotonic()
-        spark.range(10**13).selectExpr("sum(id * id)").collect()
+        spark.range(10**13).selectExpr("sum(id % 7)").collect()
 
 
 def test_settings_with_passwords_go_through_a_private_file(home: Home, use: Any, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_an_application_ends_with_the_task_that_is_killed(home: Home, postgres: 
         "from feedmill.runner.session import session_of\n"
         "with session_of('id') as spark:\n"
         "    print(submit._running.process.pid, flush=True)\n"
-        "    spark.range(10**13).selectExpr('sum(id * id)').collect()\n"
+        "    spark.range(10**13).selectExpr('sum(id % 7)').collect()\n"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": "plugins"}, stdout=subprocess.PIPE, text=True
