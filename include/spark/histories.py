@@ -5,8 +5,11 @@ from typing import Final
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-NEWEST: Final = 50
-"""Items of a user that are looked at: so nobody has more than 1,225 pairs of them, however much they engage with."""
+NEWEST: Final = 20
+"""Items of a user that are looked at: so nobody has more than 190 pairs of them, however much they engage with.
+
+With 50, lists are as good (docs/evaluation/recommender.md), pairs six times and candidates more than twice as many.
+"""
 
 
 def newest(user_items_daily: DataFrame) -> DataFrame:

@@ -9,7 +9,7 @@ CREATE TABLE serving.user_recommendations (
     score DOUBLE NOT NULL COMMENT 'affinity × √engaged × (1 + evidence). 0 or more, falls with rank; never null.',
     affinity DOUBLE NOT NULL COMMENT 'The user\'s affinities to the item\'s categories, long horizon, averaged by its weights: features.user_category_affinity, and user_affinity for a category that the user never met. 0 or more; never null.',
     engaged DOUBLE NOT NULL COMMENT 'Engagements with the item in the 28 days up to day, on all surfaces, each with the weight of its age: features.item_popularity_daily. 0 or more; never null.',
-    evidence DOUBLE NOT NULL COMMENT 'Σ of the lifts of the user\'s newest 50 items to this one, each with the weight 2^(−place/5), the newest at place 0: features.item_neighbours. 0 where it is no neighbour of any; never null.',
+    evidence DOUBLE NOT NULL COMMENT 'Σ of the lifts of the user\'s newest 20 items to this one, each with the weight 2^(−place/5), the newest at place 0: features.item_neighbours. 0 where it is no neighbour of any; never null.',
     times_seen INT NOT NULL COMMENT 'Whether the user was shown the item or engaged with it in the 28 days up to day: always 0, or it would not be here. Never null.'
 )
 USING iceberg
