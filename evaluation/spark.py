@@ -17,16 +17,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluation.data import PROJECT
 from feedmill.local import preflight
 from feedmill.local.home import free_ports
 from feedmill.local.spark import MODULE_OPTIONS
+from feedmill.runner.readers import for_reader
 from feedmill.spec import Input, Table
-from feedmill.timeline import DAY, Period, Range
+from feedmill.timeline import DAY, Range
 from include.tables import TABLES
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Lake:
         self.write(TABLES["catalog.items"], transform(known))
 
     def build(self, table: Table, start: datetime, end: datetime, where: Mapping[str, Column] | None = None) -> None:
-        """Build the partitions of ``[start, end)``: in one pass as long as dimensions (``as_of``) do not change.
+        """Build the partitions of ``[start, end)`` in one pass.
 
         ``where``: which rows of an input, by its parameter, are read; of the others all are.
         """
@@ -181,86 +181,37 @@ class Lake:
         inputs = [entry for entry in table.inputs if isinstance(entry, Input)]
         if len(inputs) != len(table.inputs):
             raise ValueError(f"{table.name} reads files; write its rows instead")
-        known = {entry.parameter: self._partitions(entry.table) for entry in inputs if entry.as_of}
-        for part, newest in _passes(Range.cover(start, end, table.every), inputs, known):
-            frames = {
-                entry.parameter: self._as_of(entry, newest[entry.parameter], table, part)
-                if entry.as_of
-                else self._window(entry, table, part)
-                for entry in inputs
-            }
-            frames |= {name: frames[name].where(kept) for name, kept in (where or {}).items()}
-            self.write(table, transform(**frames))
+        span = Range.cover(start, end, table.every)
+        frames = {
+            entry.parameter: for_reader(
+                self.rows(entry.table),
+                entry,
+                table,
+                span,
+                self._as_of(entry, span) if entry.as_of else {},
+                _partition_columns(entry.table),
+                _partition_columns(table)[0],
+            )
+            for entry in inputs
+        }
+        frames |= {name: frames[name].where(kept) for name, kept in (where or {}).items()}
+        self.write(table, transform(**frames))
 
-    def _partitions(self, table: Table) -> list[datetime]:
-        column = _partition_columns(table)[0]
-        found = [row[0] for row in self.rows(table).select(column).distinct().collect()]
-        return sorted(
+    def _as_of(self, entry: Input, span: Range) -> dict[datetime, datetime]:
+        """The newest partition of a dimension that ended, with its lag, before each partition's end."""
+        column, period = _partition_columns(entry.table)[0], entry.table.every
+        moments = [row[0] for row in self.rows(entry.table).select(column).distinct().collect()]
+        known = [
             moment.astimezone(UTC)
             if isinstance(moment, datetime)
             else datetime.combine(moment, datetime.min.time(), UTC)
-            for moment in found
-        )
-
-    def _as_of(self, entry: Input, newest: datetime | None, reader: Table, part: Range) -> DataFrame:
-        """The dimension's rows, once for each partition of the part."""
-        from pyspark.sql import functions as F
-
-        rows, theirs, mine = self.rows(entry.table), _partition_columns(entry.table)[0], _partition_columns(reader)[0]
-        kept = rows.limit(0) if newest is None else rows.where(F.col(theirs) == _literal(newest, entry.table.every))
-        named = kept.withColumnRenamed(mine, f"read_{mine}") if theirs == mine else kept
-        readers = [_literal(moment, reader.every) for moment in part.partitions()]
-        return named.withColumn(mine, F.explode(F.array(*readers)))
-
-    def _window(self, entry: Input, reader: Table, part: Range) -> DataFrame:
-        """The rows of the window, once for each partition that reads them, which stands in the reader's column."""
-        from pyspark.sql import functions as F
-
-        theirs, mine = _partition_columns(entry.table), _partition_columns(reader)[0]
-        column = F.col(theirs[1] if entry.by == "touches" else theirs[0])
-        start, end = entry.window(part)
-        period = entry.table.every
-        kept = self.rows(entry.table).where((column >= _literal(start, period)) & (column < _literal(end, period)))
-        if not entry.lookback:
-            if theirs[0] == mine:
-                return kept
-            return kept.withColumn(mine, F.to_date(column) if reader.every is DAY else F.date_trunc("hour", column))
-        marked = kept.withColumn(f"read_{mine}", column) if theirs[0] == mine else kept
-        moment = F.unix_seconds(column.cast("timestamp"))
-        length = int(reader.every.length.total_seconds())
-        # A partition that starts at s reads what starts in [s - lookback, s + length - lag).
-        first = moment + int(entry.lag.total_seconds()) - length + 1
-        aligned = F.ceil(first / length) * length
-        last = F.floor((moment + int(entry.lookback.total_seconds())) / length) * length
-        low, high = F.lit(_seconds(part.start)), F.lit(_seconds(part.end) - length)
-        readers = F.sequence(F.greatest(aligned, low), F.least(last, high), F.lit(length))
-        exploded = marked.withColumn("_reader", F.explode(readers))
-        named = F.timestamp_seconds("_reader")
-        return exploded.withColumn(mine, F.to_date(named) if reader.every is DAY else named).drop("_reader")
-
-
-def _passes(
-    span: Range, inputs: list[Input], known: dict[str, list[datetime]]
-) -> Iterator[tuple[Range, dict[str, datetime | None]]]:
-    """The longest ranges over which the newest partition of each ``as_of`` input stays the same, with these."""
-
-    def newest(partition: datetime) -> dict[str, datetime | None]:
-        end = partition + span.period.length
-        return {
-            entry.parameter: max(
-                (p for p in known[entry.parameter] if p + entry.table.every.length + entry.lag <= end), default=None
-            )
-            for entry in inputs
-            if entry.as_of
+            for moment in moments
+        ]
+        ended = {
+            partition: [p for p in known if p + period.length + entry.lag <= partition + span.period.length]
+            for partition in span.partitions()
         }
-
-    for found, group in groupby(span.partitions(), key=newest):
-        moments = list(group)
-        yield Range(moments[0], moments[-1] + span.period.length, span.period), found
-
-
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
+        return {partition: max(found) for partition, found in ended.items() if found}
 
 
 def _partition_columns(table: Table) -> list[str]:
@@ -268,12 +219,6 @@ def _partition_columns(table: Table) -> list[str]:
     if found is None:
         raise ValueError(f"{table.ddl_path} has no PARTITIONED BY")
     return [name.strip() for name in found[1].split(",")]
-
-
-def _literal(moment: datetime, period: Period) -> Any:
-    from pyspark.sql import functions as F
-
-    return F.lit(moment.date()) if period is DAY else F.lit(moment)
 
 
 @contextmanager

@@ -125,3 +125,23 @@ def test_before_the_first_up_everything_is_stopped(tmp_path: Path):
     assert set(conditions(home).values()) == {"stopped"}
     stack.down(home)
     assert not home.path.exists()
+
+
+def test_a_ledger_that_was_dropped_or_restored_from_an_older_dump_gets_its_tables(postgres: Postgres, home: Home):
+    stack._migrate_ledger(home, postgres)
+    newest = postgres.ledger_version()
+    assert newest is not None
+    with connect(postgres, "ledger") as connection, connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    connection.close()
+    assert postgres.ledger_version() is None
+    stack._migrate_ledger(home, postgres)
+    assert postgres.ledger_version() == newest
+    connection = connect(postgres, "postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE ledger WITH (FORCE)")
+    connection.close()
+    postgres.create_databases()
+    stack._migrate_ledger(home, postgres)
+    assert postgres.ledger_version() == newest

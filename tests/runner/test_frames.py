@@ -260,3 +260,13 @@ def test_a_window_over_files_gives_each_day_the_records_that_it_would_read_alone
     alone = [row for partition in span.partitions() for row in read(reader.one(partition))]
     assert len(alone) == 3 * 2 * 4
     assert read(span) == sorted(alone)
+
+
+def test_a_registered_file_that_spark_passes_over_fails_rather_than_missing_in_silence(
+    spark: Any, tmp_path: Path
+) -> None:
+    seen, hidden = tmp_path / "seen.jsonl", tmp_path / "_hidden.jsonl"
+    for path in (seen, hidden):
+        path.write_text("{}\n")
+    with pytest.raises(RuntimeError, match=r"does not read 1 of 2 registered files: file://.*/_hidden.jsonl"):
+        frames._lines(spark, [registered(seen), registered(hidden)])

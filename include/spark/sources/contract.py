@@ -208,18 +208,17 @@ def read_events(rows: DataFrame, source: Source, typed: Mapping[str, Field] | No
     """The records of events in the contract's fields; ``rows`` has the place of each row and ``record``.
 
     ``typed``: fields that a format holds in columns of their own type already, read without a VARIANT; ``rows`` has
-    these columns too. Where it names ``event_types``, it answers for ``event_type`` too.
+    these columns too. ``event_types`` and ``event_type``, which it stands for, are there both or neither.
     """
-    typed = dict(typed or {})
+    typed = typed or {}
     fields: dict[str, Field] = {name: typed.get(name) or text(name) for name in TEXT_FIELDS}
     fields["event_time"] = typed.get("event_time") or instant("event_time")
     fields["event_types"] = typed.get("event_types") or event_types()
     fields["position"] = typed.get("position") or whole("position", "int")
     fields["duration_ms"] = typed.get("duration_ms") or whole("duration_ms")
     fields["revenue_micros"] = typed.get("revenue_micros") or whole("revenue_micros")
-    answered = {*typed, *(["event_type"] if "event_types" in typed else [])}
-    left = [name for name in EVENT_FIELDS if name not in answered]
-    return checked(_with_fields(_with_entries(rows, left, sorted(answered)), fields), source)
+    left = [name for name in EVENT_FIELDS if name not in typed]
+    return checked(_with_fields(_with_entries(rows, left, sorted(typed)), fields), source)
 
 
 def read_items(rows: DataFrame, source: Source) -> DataFrame:

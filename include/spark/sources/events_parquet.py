@@ -43,7 +43,7 @@ def read(rows: DataFrame) -> DataFrame:
     present = [name for name in EVENT_FIELDS if name in types]
     texts = [name for name in present if isinstance(types[name], StringType)]
     typed = _typed(types)
-    others = [name for name in present if name not in typed and not (name == "event_type" and "event_types" in typed)]
+    others = [name for name in present if name not in typed]
     record = F.to_variant_object(F.struct(*(_as_variant(name, types[name]).alias(name) for name in others)))
     found = read_events(
         rows.select(
@@ -82,7 +82,7 @@ def _typed(types: Mapping[str, DataType]) -> dict[str, Field]:
             listed = F.array_distinct("event_types")
             if "event_type" in types:
                 listed = F.coalesce(listed, F.when(F.trim("event_type") != "", F.array("event_type")))
-            found["event_types"] = Field(listed, nothing)
+            found["event_types"] = found["event_type"] = Field(listed, nothing)
     return found
 
 

@@ -60,9 +60,10 @@ def new_table(
         lines += [*made.imports, "", made.block]
     lines += [
         "",
-        f"Test it:   make test, or .venv/bin/python -m pytest {made.table.test_path}",
-        f"Build it:  feedmill build {name} --no-publish --diff",
+        f"Test it:   .venv/bin/python -m pytest {made.table.test_path}",
+        f"Build it:  feedmill build {name} --no-publish --diff   (the stack must be up)",
         "Document:  feedmill docs",
+        "Then:      make test; it asks for the number of shuffles in tests/spark/test_plans.py",
     ]
     output().result(
         {

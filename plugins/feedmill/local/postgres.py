@@ -83,7 +83,7 @@ class Postgres:
             if self.component.pid() is None:
                 self._launch(place)
             if wait_until(lambda: self.component.pid() is None or self._connects(), 30) and self._connects():
-                self._create_databases()
+                self.create_databases()
                 return
             time.sleep(0.25 * (attempt + 1))
         raise StackError(f"PostgreSQL did not start; the end of its log:\n{self.home.log_tail('postgres')}")
@@ -131,7 +131,23 @@ class Postgres:
             return True
         return False
 
-    def _create_databases(self) -> None:
+    def ledger_version(self) -> str | None:
+        """The version of the ledger's tables, None where there are none."""
+        import psycopg2
+
+        with suppress(psycopg2.errors.UndefinedTable):
+            connection = psycopg2.connect(self._dsn("ledger"))
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT version_num FROM alembic_version")
+                    found = cursor.fetchone()
+            finally:
+                connection.close()
+            return str(found[0]) if found else None
+        return None
+
+    def create_databases(self) -> None:
+        """Make those of its databases that are not there."""
         import psycopg2
         from psycopg2 import sql
 

@@ -67,7 +67,7 @@ def up(home: Home, say: Callable[[str], None] = print) -> Access:
             postgres.start()
             spark.launch()
             with ThreadPoolExecutor() as pool:
-                ledger = pool.submit(_migrate_ledger, home, postgres.url("ledger"))
+                ledger = pool.submit(_migrate_ledger, home, postgres)
                 # It imports for a long time, and waits for the API server before it touches the database.
                 airflow.launch("scheduler")
                 airflow.set_up()
@@ -76,7 +76,8 @@ def up(home: Home, say: Callable[[str], None] = print) -> Access:
             spark.wait()
             airflow.wait()
         else:
-            _migrate_ledger(home, postgres.url("ledger"))
+            postgres.create_databases()
+            _migrate_ledger(home, postgres)
             airflow.set_up()
     access = Access(airflow.url, LOGIN, airflow.password)
     say(f"Airflow: {access.url}  user {access.login}  password {access.password}")
@@ -155,15 +156,18 @@ def _free_ports(home: Home) -> None:
             preflight.port(component, home.port(component))
 
 
-def _migrate_ledger(home: Home, url: str) -> None:
-    """Bring the ledger's tables up to date, once per content of its modules."""
+def _migrate_ledger(home: Home, postgres: Postgres) -> None:
+    """Bring the ledger's tables up to date, once per content of its modules and version of its database.
+
+    The version is asked for: a database that was made anew, or restored from an older dump, has another one.
+    """
     modules = sorted(Path(__file__).parents[1].glob("ledger/**/*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
     done = home.path / "ledger-migrated"
-    if done.exists() and done.read_text() == digest:
+    if done.exists() and done.read_text() == f"{digest} {postgres.ledger_version()}":
         return
     # Alembic and the ledger's modules take half a second to import, which status and down need not pay.
     from feedmill.ledger.store import migrate
 
-    migrate(url)
-    write_private(done, digest)
+    migrate(postgres.url("ledger"))
+    write_private(done, f"{digest} {postgres.ledger_version()}")

@@ -9,17 +9,19 @@ import importlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import fsspec
 
 from feedmill.connections import CATALOG
 from feedmill.lake.catalog import Lake
+from feedmill.runner.readers import for_reader, reader_column, readers, within
 from feedmill.spec import FileKind, Files, Input, Source, Table
-from feedmill.timeline import DAY, Period, Range
+from feedmill.timeline import Range
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -67,8 +69,8 @@ def records(
         return union
     arrived = F.col("arrival_hour")
     if entry.lookback:
-        return union.withColumn(column, _readers(arrived, entry.lookback, timedelta(0), reader, span))
-    return union.withColumn(column, _reader_column(arrived, reader))
+        return union.withColumn(column, readers(arrived, entry.lookback, timedelta(0), reader, span))
+    return union.withColumn(column, reader_column(arrived, reader))
 
 
 def rows_of(
@@ -80,128 +82,54 @@ def rows_of(
     as_of: Mapping[datetime, datetime],
     lake: Lake,
 ) -> DataFrame:
-    """The input's rows that the pass reads, as of the pinned snapshot; ``as_of`` says which partition reads which.
-
-    Of windows and dimensions, a row comes once for each partition that reads it. Where their partitions are called as
-    the reader's (days for a day), each row says in ``read_day`` or ``read_hour`` which one it stood in.
-    """
-    from pyspark.sql import functions as F
-
+    """The input's rows that the pass reads, as of the pinned snapshot, with the reader's partition column."""
     name = f"{CATALOG}.{entry.table.name}"
     if snapshot_id is None:
         frame: DataFrame = spark.table(name).limit(0)
     else:
         frame = spark.read.option("versionAsOf", str(snapshot_id)).table(name)
-    theirs = lake.ddl(entry.table)
-    mine = lake.ddl(reader).partition_column
-    if entry.as_of:
-        return _by_readers(frame, theirs.partition_column, mine, as_of, entry, reader)
-    if entry.by == "touches":
-        # The second partition column is the reader's hour: it prunes, whatever arrival hour a row came in.
-        touched = theirs.partitioned_by[1]
-        return frame.filter(_within(F.col(touched), span)).withColumn(mine, F.col(touched))
-    start, end = entry.window(span)
-    column = F.col(theirs.partition_column)
-    kept = frame.filter((column >= _literal(start, entry.table.every)) & (column < _literal(end, entry.table.every)))
-    if theirs.partition_column == mine:
-        if not entry.lookback:
-            return kept
-        kept = kept.withColumn(f"read_{mine}", column)
-    if entry.lookback:
-        return kept.withColumn(mine, _readers(column, entry.lookback, entry.lag, reader, span))
-    return kept.withColumn(mine, _reader_column(column, reader))
+    return for_reader(
+        frame, entry, reader, span, as_of, lake.ddl(entry.table).partitioned_by, lake.ddl(reader).partition_column
+    )
 
 
 def condition(table: Table, span: Range, lake: Lake) -> Column:
     """The rows of a range, as a Spark condition on the partition column."""
     from pyspark.sql import functions as F
 
-    return _within(F.col(lake.ddl(table).partition_column), span)
+    return within(F.col(lake.ddl(table).partition_column), span)
 
 
-def _within(column: Column, span: Range) -> Column:
-    return (column >= _literal(span.start, span.period)) & (column < _literal(span.end, span.period))
+def _facts(spark: SparkSession, frame: DataFrame, group: list[File]) -> DataFrame:
+    """What the ledger knows of the files that a frame reads; ``place`` is a file's path as Spark writes it.
 
+    Spark writes ``two%20words`` for ``two words``, and a plus for itself. Its spelling is asked for once a file: undone
+    in each row, it took a tenth of the time of landing Parquet. In rows it has file:/ where its list has file:///, so
+    that a local file stands here in both ways.
 
-def _literal(moment: datetime, period: Period) -> Column:
-    from pyspark.sql import functions as F
+    Raises:
+        RuntimeError: Spark does not read one of the files; the join with their places would drop it in silence.
+    """
 
-    return F.lit(_value(moment, period))
+    def bare(path: str) -> str:
+        return re.sub("^[a-z0-9]+:/*", "", path)
 
-
-def _value(moment: datetime, period: Period) -> date:
-    """A partition as Python has it: a day as its date."""
-    return moment.date() if period is DAY else moment
-
-
-def _kind(period: Period) -> str:
-    return "date" if period is DAY else "timestamp"
-
-
-def _reader_column(theirs: Column, reader: Table) -> Column:
-    """The reader's partition that holds the input's."""
-    from pyspark.sql import functions as F
-
-    return F.to_date(theirs) if reader.every is DAY else F.date_trunc("hour", theirs)
-
-
-def _by_readers(
-    frame: DataFrame, theirs: str, mine: str, as_of: Mapping[datetime, datetime], entry: Input, reader: Table
-) -> DataFrame:
-    """The dimension's rows once for each partition of the reader that reads them, as ``as_of`` has it."""
-    from pyspark.sql import functions as F
-
-    pairs = [(_value(read, entry.table.every), _value(reading, reader.every)) for reading, read in as_of.items()]
-    kept = frame.filter(F.col(theirs).isin(sorted({read for read, _ in pairs})))
-    if theirs == mine:
-        kept, theirs = kept.withColumnRenamed(mine, f"read_{mine}"), f"read_{mine}"
-    kinds = (f"{theirs} {_kind(entry.table.every)}", f"{mine} {_kind(reader.every)}")
-    return kept.join(F.broadcast(frame.sparkSession.createDataFrame(pairs, ", ".join(kinds))), theirs)
-
-
-def _readers(theirs: Column, lookback: timedelta, lag: timedelta, reader: Table, span: Range) -> Column:
-    """The partitions of the pass whose windows ``[p - lookback, p + length - lag)`` hold the row, once for each."""
-    from pyspark.sql import functions as F
-
-    if len(span) == 1:
-        return _literal(span.start, reader.every)
-
-    def partition_of(distance: timedelta) -> Column:
-        later = F.timestamp_add("SECOND", F.lit(int(distance.total_seconds())), theirs.cast("timestamp"))
-        return F.date_trunc("day" if reader.every is DAY else "hour", later)
-
-    first = F.greatest(F.lit(span.start), partition_of(lag))
-    last = F.least(F.lit(span.end - reader.every.length), partition_of(lookback))
-    step = F.make_dt_interval(hours=F.lit(reader.every.length // timedelta(hours=1)))
-    readers = F.sequence(first, last, step)
-    # Not `to_date` itself: its second parameter, the format, would be taken for an index.
-    return F.explode(F.transform(readers, lambda moment: F.to_date(moment)) if reader.every is DAY else readers)
-
-
-def _facts(spark: SparkSession, group: list[File]) -> DataFrame:
+    spelled = {bare(unquote(place)): place for place in frame.inputFiles()}
+    unread = [file.path for file in group if bare(file.path) not in spelled]
+    if unread:
+        raise RuntimeError(f"Spark does not read {len(unread)} of {len(group)} registered files: {unread[0]}, …")
     rows = [
-        (
-            f.path.partition("://")[2].lstrip("/"),
-            f.path,
-            PurePosixPath(f.path).name,
-            f.received_at,
-            f.arrival_hour,
-        )
-        for f in group
+        (place, file.path, PurePosixPath(file.path).name, file.received_at, file.arrival_hour)
+        for file in group
+        for place in sorted({spelled[bare(file.path)], spelled[bare(file.path)].replace(":///", ":/", 1)})
     ]
     return spark.createDataFrame(rows, _FILE_FACTS)
 
 
 def _place() -> Column:
-    """A file's path without scheme and leading slashes: Spark writes file:/ where the ledger has file:///.
-
-    Spark writes ``two%20words`` for ``two words``, which the join with the ledger's path would drop in silence. A plus
-    stands for itself there, and not for a space.
-    """
     from pyspark.sql import functions as F
 
-    path = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
-    return F.regexp_replace(path, "^[a-z0-9]+:/*", "").alias("place")
+    return F.col("_metadata.file_path").alias("place")
 
 
 def _literally(path: str) -> str:
@@ -238,7 +166,7 @@ def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
         .withColumn("line", F.col("before") + F.col("id") - F.col("first") + 1)
         # A blank line of a file with CRLF ends is a carriage return.
         .filter(F.trim("raw", F.lit(" \t\r")) != "")
-        .join(F.broadcast(_facts(spark, group)), "place")
+        .join(F.broadcast(_facts(spark, text, group)), "place")
     )
     return [numbered.select("source_file", "file_name", "line", "received_at", "arrival_hour", "raw")]
 
@@ -255,7 +183,7 @@ def _parquet_rows(spark: SparkSession, group: list[File]) -> list[DataFrame]:
         rows = spark.read.parquet(*[_literally(f.path) for f in files])
         own = [c for c in rows.columns if c not in {"source_file", "file_name", "line", "received_at", "arrival_hour"}]
         frame = rows.select(_place(), (F.col("_metadata.row_index") + 1).alias("line"), *own)
-        frames.append(frame.join(F.broadcast(_facts(spark, files)), "place").drop("place"))
+        frames.append(frame.join(F.broadcast(_facts(spark, rows, files)), "place").drop("place"))
     return frames
 
 
