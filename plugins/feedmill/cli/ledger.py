@@ -9,7 +9,25 @@ import typer
 from feedmill.cli.command import command, output
 from feedmill.cli.options import utc_now
 
-ledger = typer.Typer(no_args_is_help=True, help="The ledger: brought back when it was lost, or restored from a dump.")
+ledger = typer.Typer(no_args_is_help=True, help="The ledger: its tables, and what was lost of it.")
+
+
+@command(ledger, "migrate")
+def migrate() -> None:
+    """Bring the database of the connection `feedmill_ledger` to this version's tables.
+
+    [bold]Example:[/bold]  feedmill ledger migrate
+
+    `make up` does it for the local stack. Elsewhere: before Airflow starts, and after each upgrade. Rows stay; it is
+    harmless to repeat, and safe to run twice at once.
+    """
+    from feedmill import connections
+    from feedmill.ledger import store
+
+    out = output()
+    with out.steps("bringing the ledger to its tables"):
+        store.migrate(connections.ledger_url())
+    out.result({}, "The ledger has this version's tables.")
 
 
 @command(ledger, "rebuild")
@@ -18,8 +36,9 @@ def rebuild() -> None:
 
     [bold]Example:[/bold]  feedmill ledger rebuild && feedmill doctor
 
-    The database must be there and migrated; it may be empty, or an older dump. Builds at work are interrupted, and
-    builds of before are refused at publish: build them again. Afterwards nothing that is stale looks fresh.
+    The database must be there and have its tables (`feedmill ledger migrate`); it may be empty, or an older dump.
+    Builds at work are interrupted, and builds of before are refused at publish: build them again. Afterwards nothing
+    that is stale looks fresh.
 
     Exits with 0; what it could not bring back stands in its result, and is stale or outdated in `feedmill status`.
     """
