@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import data, measure, yardstick
-from benchmarks.ground import Deployment, ground
+from benchmarks.ground import Deployment, ground, processor_seconds
 from benchmarks.measure import Result, Row
 from feedmill import connections
 from feedmill.connections import CATALOG
@@ -53,7 +53,7 @@ def main(small: bool) -> Result:
             "DuckDB": lambda: rows.add(yardstick.in_duckdb(files, Path(name) / "duckdb.parquet")),
             "Polars": lambda: rows.add(yardstick.in_polars(files, Path(name) / "polars.parquet")),
         }
-        samples = measure.interleaved(arms, small)
+        samples = measure.interleaved(arms, small, processor_seconds(deployment))
         rows.add(deployment.lake.catalog.load_table(BY_HAND).scan().count())
     assert len(rows) == 1, f"they wrote different numbers of rows, and the comparison means nothing: {rows}"
     return Result("build", samples, {"events": events, "hours": hours, "rows": rows.pop()}, small)
@@ -132,6 +132,10 @@ def rows(result: Result) -> list[Row]:
             "at most 1.10",
             measure.median(ratio) <= 1.10,
             headline=True,
+        ),
+        Row(
+            "the same in processor seconds of Spark and client",
+            measure.shown(measure.ratios(result.samples["runner: CPU"], result.samples["by hand: CPU"]), ""),
         ),
         *[row for engine in ("DuckDB", "Polars") for row in _yardstick(engine, result)],
     ]

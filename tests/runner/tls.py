@@ -100,5 +100,13 @@ def _proxy(port: int, context: ssl.SSLContext | None) -> Iterator[tuple[int, Cal
 
     listener = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
     yield listener.sockets[0].getsockname()[1], silence
-    loop.call_soon_threadsafe(listener.close)
+
+    async def end() -> None:
+        listener.close()
+        open_still = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in open_still:
+            task.cancel()
+        await asyncio.gather(*open_still, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
