@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from evaluation.metrics import Floats
+from include.spark.features.item_neighbours import HISTORY as PAIRED
 from include.spark.features.item_neighbours import NEIGHBOURS
-from include.spark.histories import NEWEST
-from include.spark.serving.user_recommendations import HALF_LIFE
+from include.spark.serving.user_recommendations import HALF_LIFE, HISTORY
 
 
 @dataclass(frozen=True)
 class Constants:
     """What the product decides, and an evaluation may vary."""
 
-    newest: int = NEWEST
+    paired: int = PAIRED
+    """Newest items of a user of which pairs are made."""
+    history: int = HISTORY
+    """Those that lead to candidates."""
     kept: int = NEIGHBOURS
     half_life: float = HALF_LIFE
     power: float = 0.5
@@ -34,9 +37,10 @@ VARIANTS = {
     "no neighbours": replace(PRODUCT, kept=0),
     "20 neighbours": replace(PRODUCT, kept=20),
     "100 neighbours": replace(PRODUCT, kept=100),
-    "newest 10 items": replace(PRODUCT, newest=10),
-    "newest 50 items": replace(PRODUCT, newest=50),
-    "newest 100 items": replace(PRODUCT, newest=100),
+    "pairs of the newest 20 items": replace(PRODUCT, paired=20),
+    "pairs of the newest 100 items": replace(PRODUCT, paired=100),
+    "neighbours of the newest 10 items": replace(PRODUCT, history=10),
+    "neighbours of the newest 50 items": replace(PRODUCT, history=50),
     "half-life 2 items": replace(PRODUCT, half_life=2),
     "half-life 10 items": replace(PRODUCT, half_life=10),
     "no half-life": replace(PRODUCT, half_life=np.inf),
@@ -95,15 +99,19 @@ def scores(
     count = np.bincount(items.get_indexer(engaged["item"]), minlength=len(items)).astype(float)
     histories = engaged.drop_duplicates(["user", "item"], keep="last")
     place = histories.groupby("user").cumcount(ascending=False).to_numpy()
-    histories, place = histories[place < constants.newest], place[place < constants.newest]
+    lately = max(constants.paired, constants.history)
+    histories, place = histories[place < lately], place[place < lately]
     everyone = pd.Index(histories["user"].unique())
     column = items.get_indexer(histories["item"])
 
     def matrix(values: Floats, rows: pd.Index) -> csr_matrix:
         row = rows.get_indexer(histories["user"])
-        return csr_matrix((values[row >= 0], (row[row >= 0], column[row >= 0])), shape=(len(rows), len(items)))
+        found = csr_matrix((values[row >= 0], (row[row >= 0], column[row >= 0])), shape=(len(rows), len(items)))
+        found.eliminate_zeros()
+        return found
 
-    whole = matrix(np.ones(len(histories)), everyone)
+    whole = matrix((place < constants.paired).astype(float), everyone)
     lifts = strongest(pairs(whole), np.asarray(whole.sum(axis=0)).ravel(), constants.kept)
-    evidence = (matrix(0.5 ** (place / constants.half_life), users) @ lifts).toarray()
+    weight = np.where(place < constants.history, 0.5 ** (place / constants.half_life), 0.0)
+    evidence = (matrix(weight, users) @ lifts).toarray()
     return (count**constants.power * (1 + evidence)).astype(np.float32)

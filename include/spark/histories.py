@@ -1,19 +1,13 @@
 """What users engaged with lately, the newest first."""
 
-from typing import Final
-
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-NEWEST: Final = 20
-"""Items of a user that are looked at: so nobody has more than 190 pairs of them, however much they engage with.
 
-With 50, lists are as good (docs/evaluation/recommender.md), pairs six times and candidates more than twice as many.
-"""
+def newest(user_items_daily: DataFrame, count: int) -> DataFrame:
+    """The ``count`` newest items of each user.
 
-
-def newest(user_items_daily: DataFrame) -> DataFrame:
-    """One row per day, user and item that the user engaged with in the days that ``day`` reads: day, user_id, item_id,
+    One row per day, user and item that the user engaged with in the days that ``day`` reads: day, user_id, item_id,
     ``place``, from 0, the newest.
 
     Newest by when the user last met the item on a day of engaging with it; equal times by item.
@@ -26,6 +20,6 @@ def newest(user_items_daily: DataFrame) -> DataFrame:
         .groupBy("day", "user_id", "item_id")
         .agg(F.max("last_seen").alias("last_seen"))
         .withColumn("place", F.row_number().over(latest) - 1)
-        .where(F.col("place") < NEWEST)
+        .where(F.col("place") < count)
         .select("day", "user_id", "item_id", "place")
     )

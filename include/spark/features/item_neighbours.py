@@ -11,17 +11,20 @@ from include.spark.histories import newest
 NEIGHBOURS: Final = 50
 """Kept of an item: those that say most about what its users engage with next."""
 
+HISTORY: Final = 50
+"""Newest items of a user of which pairs are made: 1,225 at most, however much the user engages with."""
+
 _PAIR = ("item_id", "other_id", "users", "other_users")
 
 
 def transform(user_items_daily: DataFrame) -> DataFrame:
     """One row per day, item and neighbour, for items that a user of the 28 days engaged with beside the item.
 
-    Of n_i users of an item (histories are cut to the newest items), O users of both items, and E = λ n_i n_j that
+    Of n_i users of an item (histories are cut to their newest items), O users of both items, and E = λ n_i n_j that
     popularity alone expects (λ such that ΣE = ΣO over all pairs of items), O/E is shrunk to 1 by credibility. The
     variance of true O/E comes from products of different users: O² - O of a pair has no share of chance.
     """
-    histories = newest(user_items_daily)
+    histories = newest(user_items_daily, HISTORY)
     items = histories.groupBy("day", "item_id").agg(F.count("*").alias("users"))
     together = _together(histories.join(items, ["day", "item_id"]))
     pair = F.col("users") * F.col("other_users")

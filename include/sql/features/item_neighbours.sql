@@ -4,7 +4,7 @@ CREATE TABLE features.item_neighbours (
     rank INT NOT NULL COMMENT 'Place of the neighbour, by lift × √neighbour_users, equal ones by neighbour_id. From 1 without gaps; never null.',
     ranks INT NOT NULL COMMENT 'How many neighbours the item has: the last rank, 1 to 50. Never null.',
     neighbour_id STRING COMMENT 'Another item that users of the item engaged with. Never null.',
-    users BIGINT NOT NULL COMMENT 'n: users who engaged with the item in the 28 days and have it among their newest 20. 1 or more; never null.',
+    users BIGINT NOT NULL COMMENT 'n: users who engaged with the item in the 28 days and have it among their newest 50. 1 or more; never null.',
     neighbour_users BIGINT NOT NULL COMMENT 'The same of the neighbour. 1 or more; never null.',
     together BIGINT NOT NULL COMMENT 'Numerator O: users of both. 1 or more; never null.',
     expected DOUBLE NOT NULL COMMENT 'Denominator E: users of both that popularity alone explains, λ · users · neighbour_users, with λ such that ΣE = ΣO over all pairs of items of the day. Above 0; never null.',

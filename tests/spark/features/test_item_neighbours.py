@@ -7,8 +7,7 @@ from math import sqrt
 
 import pytest
 
-from include.spark.features.item_neighbours import NEIGHBOURS, transform
-from include.spark.histories import NEWEST
+from include.spark.features.item_neighbours import HISTORY, NEIGHBOURS, transform
 from tests.spark.plans import faults, shuffles
 
 DAY, NEXT = date(2026, 5, 1), date(2026, 5, 2)
@@ -116,7 +115,7 @@ def test_where_pairs_vary_as_chance_would_have_it_all_lifts_are_1(frame):
 
 
 def test_only_the_newest_items_of_a_user_count(frame):
-    many = [f"i{number:02}" for number in range(NEWEST + 2)]
+    many = [f"i{number:02}" for number in range(HISTORY + 2)]
     rows = transform(frame(SEEN, met("u", *many) + met("v", *many[:2]))).collect()
     assert {(r["item_id"], r["neighbour_id"]) for r in rows if r["rank"] == 1 and r["item_id"] in many[:2]} == set(
         permutations(many[:2])
