@@ -6,7 +6,7 @@ CREATE TABLE serving.fallback_ranking (
     item_id STRING COMMENT 'The item to show; joins catalog.items.item_id. Never null.',
     category STRING COMMENT 'Category of the item with the largest weight; "unknown" where it has none. Never null.',
     category_rank INT NOT NULL COMMENT 'Place of the item among those of its category for the segment: 1 to 20, the quota. Never null.',
-    score DOUBLE NOT NULL COMMENT 'Mean over the surfaces, by the segment\'s impressions there, of the lower bound of popularity, times 1.5 where it trends, times freshness. 0 or more, falls with rank; never null.',
+    score DOUBLE NOT NULL COMMENT 'Mean over the surfaces, by the segment\'s impressions and clicks there, of the lower bound of popularity, times 1.5 where it trends, times freshness. 0 or more, falls with rank; never null.',
     freshness DOUBLE NOT NULL COMMENT '0.5 + 0.5 · 2^(−age/7 days): 1 for an item published now, 0.5 for one of unknown age. Never null.',
     is_trending BOOLEAN NOT NULL COMMENT 'True where the item trends on one of the surfaces. Never null.',
     segments BIGINT NOT NULL COMMENT 'Segments with an event in the last 24 hours, and "*": those that must have a ranking. Never null.',
