@@ -142,6 +142,6 @@ def test_a_ledger_that_was_dropped_or_restored_from_an_older_dump_gets_its_table
     with connection.cursor() as cursor:
         cursor.execute("DROP DATABASE ledger WITH (FORCE)")
     connection.close()
-    postgres.create_databases()
+    postgres.start()
     stack._migrate_ledger(home, postgres)
     assert postgres.ledger_version() == newest

@@ -71,6 +71,7 @@ class Postgres:
     def start(self) -> None:
         """Start it, with its databases, unless it runs; return when it answers, or raise StackError."""
         if self.ready():
+            self._create_databases()
             return
         if self.component.pid() is None:
             preflight.port("postgres", self.port)
@@ -83,7 +84,7 @@ class Postgres:
             if self.component.pid() is None:
                 self._launch(place)
             if wait_until(lambda: self.component.pid() is None or self._connects(), 30) and self._connects():
-                self.create_databases()
+                self._create_databases()
                 return
             time.sleep(0.25 * (attempt + 1))
         raise StackError(f"PostgreSQL did not start; the end of its log:\n{self.home.log_tail('postgres')}")
@@ -146,8 +147,7 @@ class Postgres:
             return str(found[0]) if found else None
         return None
 
-    def create_databases(self) -> None:
-        """Make those of its databases that are not there."""
+    def _create_databases(self) -> None:
         import psycopg2
         from psycopg2 import sql
 

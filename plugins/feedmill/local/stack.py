@@ -76,7 +76,7 @@ def up(home: Home, say: Callable[[str], None] = print) -> Access:
             spark.wait()
             airflow.wait()
         else:
-            postgres.create_databases()
+            postgres.start()
             _migrate_ledger(home, postgres)
             airflow.set_up()
     access = Access(airflow.url, LOGIN, airflow.password)
