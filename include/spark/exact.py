@@ -25,7 +25,9 @@ def total(value: Column) -> Column:
 
 
 def small_total(value: Column) -> Column:
-    """The same of doubles whose sum stays below 9 × 10^8, as a double: added up as integers, a third faster.
+    """The same of doubles whose sum stays below 9 × 10^8, as a double: added up as integers.
+
+    A decimal of 38 digits is an object for each row: with integers, user_recommendations took 60 and 62 s of 77 and 67.
 
     Raises (in Spark): ARITHMETIC_OVERFLOW, where it does not.
     """
