@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from feedmill.lake import ddl
-from include.spark.serving.user_recommendations import CANDIDATES, CATEGORIES, HALF_LIFE, LENGTH, QUOTA, transform
+from include.spark.serving.user_recommendations import (
+    CANDIDATES,
+    CATEGORIES,
+    HALF_LIFE,
+    HISTORY,
+    LENGTH,
+    QUOTA,
+    transform,
+)
 from include.tables import TABLES
 from tests.spark.plans import faults, shuffles
 
@@ -81,6 +89,7 @@ USERS = [
     *likes("of many", ("a", 6.0), ("b", 5.0), ("c", 4.0), ("d", 3.0), ("e", 2.0), ("f", 1.0), otherwise=0.5),
     *likes("led", ("sport", 1.0), otherwise=0.5),
     *likes("led twice", ("sport", 1.0), otherwise=0.5),
+    *likes("led long ago", ("sport", 1.0), otherwise=0.5),
 ]
 SEEN_ITEMS = [
     *met("has seen the best", [*NEWS[:10], "both", NEWS[0]]),
@@ -88,6 +97,7 @@ SEEN_ITEMS = [
     *met("somebody without an affinity", NEWS, engaged=1),
     *met("led", ["news 59"], engaged=1),
     *met("led", ["news 58"]),
+    *met("led long ago", ["news 59", *[f"old {n:02}" for n in range(HISTORY)]], engaged=1),
     *met("led twice", ["news 59", *[f"old {n}" for n in range(HALF_LIFE - 1)], "sport 59"], engaged=1),
 ]
 LEADS = [
@@ -158,6 +168,11 @@ def test_what_the_user_s_items_lead_to_is_a_candidate_and_its_lift_counts(of_use
     assert {row["item_id"] for row in of_user["led"] if row["evidence"] > 0} == {"hidden gem"}, (
         "not what was only shown leads on, nor to what was seen, nor out of the catalogue"
     )
+
+
+def test_what_lies_behind_the_newest_items_leads_nowhere(of_user):
+    assert of_user["led long ago"]
+    assert not any(row["evidence"] for row in of_user["led long ago"])
 
 
 def test_the_newest_item_says_most_about_the_next(of_user):
