@@ -15,7 +15,7 @@ from feedmill.local.home import Home, StackError, write_private
 from feedmill.local.process import Component, stop, wait_until
 from feedmill.local.settings import load
 from feedmill.runner.java import MODULE_OPTIONS, network_options, spark_home
-from feedmill.runner.settings import package_settings, properties_text, session_settings
+from feedmill.runner.settings import SHUFFLES_OF_ONE_MACHINE, package_settings, properties_text, session_settings
 
 
 class SparkServer:
@@ -138,9 +138,5 @@ class SparkServer:
             "spark.ui.showConsoleProgress": "false",
             "spark.local.dir": str(self.folder / "tmp"),
             "spark.sql.warehouse.dir": (self.folder / "warehouse").as_uri(),
-            # Little data make one partition, and much of it partitions that fit into two gigabytes: with two of them,
-            # an aggregation of 16 million rows by user and item took twice as long.
-            "spark.sql.shuffle.partitions": "32",
-            "spark.sql.adaptive.advisoryPartitionSizeInBytes": "8m",
-            "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+            **SHUFFLES_OF_ONE_MACHINE,
         }

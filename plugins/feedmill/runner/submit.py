@@ -31,7 +31,13 @@ from feedmill.connections import Connection, ConnectionNotDefinedError
 from feedmill.runner import java
 from feedmill.runner.archive import DUMP_SECONDS, Archive
 from feedmill.runner.errors import SparkUnavailableError
-from feedmill.runner.settings import PACKAGES, package_settings, properties_text, session_settings
+from feedmill.runner.settings import (
+    PACKAGES,
+    SHUFFLES_OF_ONE_MACHINE,
+    package_settings,
+    properties_text,
+    session_settings,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
@@ -95,7 +101,7 @@ def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession
     folder = Path(tempfile.mkdtemp(prefix="feedmill-spark-"))
     try:
         command, archive = _command(connection, settings, folder)
-        application = _running = _start(session_id, command, folder, local=_cores(settings["spark.master"]) > 0)
+        application = _running = _start(session_id, command, folder, local=_is_local(settings["spark.master"]))
         try:
             session = _attach(application, folder)
             # Read by now, and nothing that holds a password outlives a kill.
@@ -148,22 +154,19 @@ def _settings(connection: Connection, session_id: str) -> dict[str, str]:
         **package_settings(),
         **session_settings(connections.get(connections.ICEBERG).catalog_properties),
     }
-    if cores := _cores(master):
+    if _is_local(master):
         own |= {
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.extraJavaOptions": " ".join(LEAN),
-            "spark.sql.shuffle.partitions": str(max(2, cores)),
+            **SHUFFLES_OF_ONE_MACHINE,
         }
     return own | {name: str(value) for name, value in connection.extra.get("conf", {}).items()}
 
 
-def _cores(master: str) -> int:
-    """The cores of a local master; 0 for any other."""
-    found = re.fullmatch(r"local(?:\[(\d+|\*)(?:,\s*\d+)?\])?", master)
-    if found is None:
-        return 0
-    return (os.cpu_count() or 2) if found[1] == "*" else int(found[1] or 1)
+def _is_local(master: str) -> bool:
+    """Whether the application is one process on this machine."""
+    return re.fullmatch(r"local(\[.*\])?", master) is not None
 
 
 def _command(connection: Connection, settings: dict[str, str], folder: Path) -> tuple[list[str], Archive | None]:
@@ -179,7 +182,7 @@ def _command(connection: Connection, settings: dict[str, str], folder: Path) -> 
         # As the launcher would: the JVM runs already when Spark reads its file.
         options = settings.pop("spark.driver.extraJavaOptions", "").split()
         jars = _cached_jars() if settings.get("spark.jars.packages") == ",".join(PACKAGES) else []
-        if jars and _cores(settings["spark.master"]):
+        if jars and _is_local(settings["spark.master"]):
             # On the class path they need no resolving, and can be archived.
             settings.pop("spark.jars.packages")
         else:
