@@ -26,6 +26,9 @@ VALUE_COLUMNS: Final = ("duration_ms", "revenue_micros")
 UNKNOWN: Final = "unknown"
 """Stands for a dimension that the log did not say, so that a GROUP BY and a filter both find it."""
 
+ANY: Final = "*"
+"""Stands for every value of a dimension; no log may use it for one."""
+
 EARLIEST_EVENT_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """No feed is older. An earlier time is an unset clock (1970) or seconds where milliseconds were meant."""
 

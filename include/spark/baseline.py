@@ -3,8 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-ANY = "*"
-"""Stands for every surface, position bucket or category: the rows that answer for cells which were never seen."""
+from include.events import ANY
 
 DIMENSIONS = ("surface", "position_bucket", "category")
 

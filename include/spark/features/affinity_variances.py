@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from include.spark.baseline import ANY
+from include.events import ANY
 from include.spark.credibility import fitted, products
 
 ENOUGH = 100

@@ -3,7 +3,8 @@
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from include.spark.baseline import ANY, DIMENSIONS
+from include.events import ANY
+from include.spark.baseline import DIMENSIONS
 from include.spark.exact import exact, ratio, total
 from include.spark.impressions import BUCKETS
 
@@ -129,9 +130,15 @@ def _log_step() -> Column:
 def _bucket_rate() -> Column:
     """The rate at a place of the list of whatever is shown in all of it; over the list they add up to its engagements.
 
-    A bucket that is no place has its own rate.
+    A bucket that is no place has its own rate. What it has of engagements beyond its impressions was somewhere in the
+    list.
     """
-    engaged = F.sum("engaged").over(_places()).cast("double")
+    beyond = F.greatest(F.col("engaged") - F.col("impressions"), F.lit(0))
+    engaged = (
+        F.sum(F.when(F.col("place") > 0, F.col("engaged")).when(F.col("place") == 0, beyond))
+        .over(Window.partitionBy("day", "surface"))
+        .cast("double")
+    )
     fallen = F.sum(exact(F.col("impressions") * F.col("fall"))).over(_places()).cast("double")
     return F.when((F.col("place") > 0) & (fallen > 0), F.least(F.col("fall") * engaged / fallen, F.lit(1.0))).otherwise(
         F.col("rate_2")

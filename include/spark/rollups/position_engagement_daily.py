@@ -19,6 +19,9 @@ def transform(clean: DataFrame, items: DataFrame) -> DataFrame:
     An item that was shown n times in a bucket and n' times in the one below compares the two without its own appeal:
     y n'/(n + n') and y' n/(n + n') have expectations whose ratio is that of the two places (Mantel & Haenszel 1959).
     Engagements by impressions do not compare them, since better items stand higher.
+
+    An engagement of which neither the impression nor the slot is known is spread over the slots in which its item was
+    shown that day on the surface, by impressions: without it they would be expected to yield less than they do.
     """
     counts = {
         "shown": F.col("shown"),
@@ -34,7 +37,11 @@ def transform(clean: DataFrame, items: DataFrame) -> DataFrame:
                 F.sum(F.when(F.col("position_bucket") == bucket, count).otherwise(F.lit(0))).alias(f"{name}_{number}")
                 for number, bucket in enumerate(_NAMES)
                 for name, count in counts.items()
-            ]
+            ],
+            F.sum("shown").alias("all_shown"),
+            F.sum(
+                F.when((F.col("position_bucket") == UNKNOWN) & (F.col("shown") == 0), F.col("engaged")).otherwise(0)
+            ).alias("unplaced"),
         )
     )
     buckets = wide.select(*_ITEM, F.inline(F.array(*[_bucket(number) for number in range(len(_NAMES))])))
@@ -49,6 +56,9 @@ def transform(clean: DataFrame, items: DataFrame) -> DataFrame:
 def _bucket(number: int) -> Column:
     """One bucket of an item's row. The last has none below it, and "unknown" no neighbours."""
     shown = F.col(f"shown_{number}")
+    engaged = F.col(f"engaged_{number}") + F.col("unplaced") * ratio(shown, F.col("all_shown"))
+    if _NAMES[number] == UNKNOWN:
+        engaged = engaged - F.when(F.col("all_shown") > 0, F.col("unplaced")).otherwise(0)
     paired = paired_below = F.lit(0.0)
     if number + 1 < len(BUCKETS):
         shown_below = F.col(f"shown_{number + 1}")
@@ -57,7 +67,7 @@ def _bucket(number: int) -> Column:
     return F.struct(
         F.lit(_NAMES[number]).alias("position_bucket"),
         shown.alias("impressions"),
-        F.col(f"engaged_{number}").alias("engaged"),
+        engaged.alias("engaged"),
         paired.alias("engaged_paired"),
         paired_below.alias("engaged_paired_below"),
     )

@@ -39,7 +39,9 @@ RANKED = {
     ("list", "unknown", "a"): (10_000, 700),
 }
 PAIRS = {("list", "0", "a"): (8_000, 4_000), ("list", "1", "a"): (6_000, 3_000), ("list", "2", "a"): (900, 1)}
-HISTORIES = dict(enumerate([CELLS, ALIKE, NOTHING, LOST, RANKED], start=1))
+# Engagements of items that were not shown on their day, nobody knows where.
+UNPLACED = {("list", "0", "a"): (1_000, 50), ("list", "1", "b"): (3_000, 50), ("list", "unknown", "c"): (5, 25)}
+HISTORIES = dict(enumerate([CELLS, ALIKE, NOTHING, LOST, RANKED, UNPLACED], start=1))
 
 
 def day(number):
@@ -100,7 +102,7 @@ def raw(cells):
     return rates
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5])
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 6])
 def test_rates_are_smoothed_level_by_level_by_what_the_cells_of_a_level_differ(rows, number):
     expected = raw(HISTORIES[number])
     found = {key[1:]: row["rate"] for key, row in rows.items() if key[0] == number}
@@ -140,6 +142,12 @@ def test_places_are_compared_by_the_same_items_and_not_by_what_a_ranking_puts_th
     assert rates[3] / rates[2] == pytest.approx(of["4-5"]["rate"] / of["2"]["rate"]), "place 3 is missing in between"
     assert sum(rates) * 10_000 == pytest.approx(4_000 + 1_000 + 250 + 125)
     assert of["unknown"]["position_rate"] == of["unknown"]["rate"], "it is no place of the list"
+
+
+def test_engagements_beyond_what_a_slot_was_shown_are_expected_of_the_list(rows):
+    """Or the expected would be less than what there was, and every item better than average."""
+    of = {key[2]: row for key, row in rows.items() if key[0] == 6 and key[1] == "list" and key[3] == "*"}
+    assert sum(float(of[place]["impressions"]) * of[place]["position_rate"] for place in "01") == pytest.approx(120)
 
 
 def test_parents_hold_the_sums_of_their_cells(rows):

@@ -27,12 +27,18 @@ ROWS = [
     event("e", "always above", "impression click", surface="list", position=0),
     event("f", "elsewhere unknown", "impression click", surface="list", position=30),
     event("g", "elsewhere unknown", "impression click", surface="list"),
+    # A log whose clicks say neither request nor slot.
+    *[event(f"h{n}", "clicks apart", surface="apart", position=0) for n in range(3)],
+    event("i", "clicks apart", surface="apart", position=2),
+    *[event(f"j{n}", "clicks apart", "click", surface="apart") for n in range(2)],
+    event("k", "not shown", "click", surface="apart"),
 ]
 
 CATALOGUE = [
     *[{"day": day, "item_id": "both", "categories": [("news", 0.25), ("sport", 0.75)]} for day in (DAY, NEXT)],
     {"day": DAY, "item_id": "sport only", "categories": [("sport", 1.0)]},
     {"day": DAY, "item_id": "moves", "categories": [("news", 0.5), ("sport", 0.5)]},
+    {"day": DAY, "item_id": "clicks apart", "categories": [("news", 1.0)]},
 ]
 
 
@@ -68,8 +74,17 @@ def test_what_has_no_category_or_no_impression_still_counts(cells):
 
 
 def test_the_cells_hold_every_impression_once(cells):
-    assert sum(impressions for impressions, _ in cells.values()) == 7 + 8
-    assert sum(engaged for _, engaged in cells.values()) == 4 + 8
+    assert sum(impressions for impressions, _ in cells.values()) == 7 + 8 + 4
+    assert sum(engaged for _, engaged in cells.values()) == 4 + 8 + 3
+
+
+def test_engagements_of_which_only_item_and_surface_are_known_are_spread_over_its_slots(cells):
+    found = {key[2:]: counts for key, counts in cells.items() if key[1] == "apart"}
+    assert found == {
+        ("0", "news"): (3, Decimal("1.5")),
+        ("2", "news"): (1, Decimal("0.5")),
+        ("unknown", "unknown"): (0, 1),
+    }
 
 
 def test_neighbouring_places_are_compared_by_the_items_that_stood_in_both(rows):
