@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feedmill.spec import FileKind, Source
-from include.events import CLOCK_TOLERANCE, EARLIEST_EVENT_TIME, EVENT_TYPES
+from include.events import ANY, CLOCK_TOLERANCE, EARLIEST_EVENT_TIME, EVENT_TYPES, SEGMENT
 
 PLACE = ("source_file", "line", "received_at", "arrival_hour", "raw", "reason")
 """Where a record stood in the landing zone, its text (of Parquet, only that of a wrong row), and what is wrong with it
@@ -109,6 +109,9 @@ def checked(rows: DataFrame, source: Source) -> DataFrame:
     shared += [_negative(name) for name in NOT_NEGATIVE[kind] if name in rows.columns]
     if kind == "events":
         shared += [_too_early(), _too_late()]
+        shared += [_reserved(name, F.col(name) == ANY) for name in ("surface", SEGMENT) if name in rows.columns]
+    elif "categories" in rows.columns:
+        shared.append(_reserved("categories", F.exists("categories", lambda entry: entry["category"] == ANY)))
     judged = rows.withColumn("reason", first([F.col("reason"), *shared]))
     good = F.col("reason").isNull()
     return settled(
@@ -143,6 +146,10 @@ def _unknown_type() -> Column:
 
 def _negative(name: str) -> Column:
     return F.when(F.col(name) < 0, F.concat(F.lit(f"{name}: "), F.col(name).cast("string"), F.lit(" is negative")))
+
+
+def _reserved(name: str, taken: Column) -> Column:
+    return F.when(taken, F.lit(f"{name}: '{ANY}' means any in Feedmill's tables; give it another name"))
 
 
 def _too_early() -> Column:

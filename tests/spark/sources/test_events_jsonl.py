@@ -78,6 +78,8 @@ BAD = {
     "a negative position": (line(position=-1), "position: -1 is negative"),
     "a negative duration": (line(duration_ms=-5), "duration_ms: -5 is negative"),
     "negative revenue": (line(revenue_micros=-5), "revenue_micros: -5 is negative"),
+    "any surface": (line(surface="*"), "surface: '*' means any in Feedmill's tables; give it another name"),
+    "any country": (line(country="*"), "country: '*' means any in Feedmill's tables; give it another name"),
     "a very long wrong value": (line(position="x" * 100), f"position: '{'x' * 80}…' is not a whole number"),
 }
 

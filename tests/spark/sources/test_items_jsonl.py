@@ -29,6 +29,10 @@ BAD = {
     ),
     "a category without name": (line(categories=[{"weight": 1}]), f"categories: '{{\"weight\":1}}' {NOT_CATEGORY}"),
     "a null category": (line(categories=[None]), f"categories: null {NOT_CATEGORY}"),
+    "any category": (
+        line(categories=["news", "*"]),
+        "categories: '*' means any in Feedmill's tables; give it another name",
+    ),
     "a negative duration": (line(duration_ms=-1), "duration_ms: -1 is negative"),
     "a wrong published_at": (
         line(published_at="May"),
