@@ -44,7 +44,7 @@ SHUFFLES = {
     "features.item_popularity_hourly": 5,
     "features.item_trending": 6,
     "serving.user_recommendations": 10,
-    "serving.fallback_ranking": 18,
+    "serving.fallback_ranking": 15,
 }
 """By table, how often rows change places; what is shuffled once and read again counts once."""
 

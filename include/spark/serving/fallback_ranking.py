@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from include.events import SEGMENT, UNKNOWN
-from include.spark.exact import ratio, total
+from include.events import ANY, SEGMENT, UNKNOWN
+from include.spark.exact import ratio
 
 LENGTH: Final = 100
 """Ranks of a segment, where there are as many items."""
@@ -20,7 +20,7 @@ TRENDING: Final = 1.5
 FRESH_DAYS: Final = 7.0
 """An item of this age has three quarters of the score of one published now; one of any age has at least half."""
 
-ANYONE: Final = "*"
+ANYONE: Final = ANY
 """The segment of whoever is in none of the others."""
 
 
@@ -32,20 +32,12 @@ def transform(
     Rules, no model: the lower bound of popularity on a surface, more for what trends there and for what is new, and of
     these the mean over the surfaces that the segment uses. No category has more than its quota of ranks.
     """
-    mix = _mix(item_engagement_hourly)
-    chosen = _candidates(_scored(item_popularity_hourly, item_trending, items))
-    scored = (
-        chosen.join(F.broadcast(mix), ["hour", "surface"])
-        .groupBy("hour", "segment", "item_id", "category", "freshness", "segments")
-        .agg(
-            total(F.col("share") * F.col("score")).cast("double").alias("score"),
-            F.max("is_trending").alias("is_trending"),
-        )
-    )
+    scored = _scored(_rated(item_popularity_hourly, item_trending, items), _mixes(item_engagement_hourly))
     best = F.desc("score"), "item_id"
     of_category = Window.partitionBy("hour", "segment", "category").orderBy(*best)
     segment = Window.partitionBy("hour", "segment")
     ranked = (
+        # Spark keeps the best of each task before it shuffles: items × segments rows are made, few travel.
         scored.withColumn("category_rank", F.row_number().over(of_category))
         .where(F.col("category_rank") <= QUOTA)
         .withColumn("rank", F.row_number().over(segment.orderBy(*best)))
@@ -69,8 +61,11 @@ def transform(
     )
 
 
-def _mix(item_engagement_hourly: DataFrame) -> DataFrame:
-    """How much of each segment's impressions a surface has; as of everybody's, where one impression is all there is."""
+def _mixes(item_engagement_hourly: DataFrame) -> DataFrame:
+    """One row per hour and segment: how much of its impressions each surface has, in the order of their names.
+
+    As of everybody's, where one impression is all there is.
+    """
     seen = F.col("impressions") + F.col("clicks")
     counted = item_engagement_hourly.groupBy("hour", F.col(SEGMENT).alias("segment"), "surface").agg(
         F.sum(seen).alias("n")
@@ -86,25 +81,27 @@ def _mix(item_engagement_hourly: DataFrame) -> DataFrame:
     anyone = (
         segments.select("hour").distinct().select("hour", F.lit(ANYONE).alias("segment"), F.lit(0).alias("segment_n"))
     )
-    named = segments.where(F.col("segment") != ANYONE).unionByName(anyone)
     n = F.coalesce("n", F.lit(0))
     return (
-        named.withColumn("segments", F.count("*").over(hour))
+        segments.unionByName(anyone)
+        .withColumn("segments", F.count("*").over(hour))
         .join(everybody, "hour")
         .join(counted, ["hour", "segment", "surface"], "left")
-        .select(
-            "hour",
-            "segment",
-            "surface",
-            "segments",
-            ((n + F.col("all_share")) / (F.col("segment_n") + 1)).alias("share"),
-        )
+        .withColumn("share", (n + F.col("all_share")) / (F.col("segment_n") + 1))
+        .groupBy("hour", "segment", "segments")
+        .agg(F.sort_array(F.collect_list(F.struct("surface", "share"))).alias("mix"))
     )
 
 
-def _scored(item_popularity_hourly: DataFrame, item_trending: DataFrame, items: DataFrame) -> DataFrame:
-    """Each item's score on each surface, with its main category."""
-    trending = item_trending.where("is_trending").select("hour", "item_id", "surface", "is_trending")
+def _rated(item_popularity_hourly: DataFrame, item_trending: DataFrame, items: DataFrame) -> DataFrame:
+    """One row per hour and item: by surface its lower bound of popularity, the surfaces where it trends, its freshness
+    and main category."""
+    bounds = item_popularity_hourly.groupBy("hour", "item_id").agg(
+        F.map_from_entries(F.collect_list(F.struct("surface", "lower_bound"))).alias("bounds")
+    )
+    trending = (
+        item_trending.where("is_trending").groupBy("hour", "item_id").agg(F.collect_set("surface").alias("trends_on"))
+    )
     # The category of the largest weight; of equal ones, the last by name.
     heaviest = F.array_max(F.transform("categories", lambda entry: F.struct(entry["weight"], entry["category"])))
     known = items.select("hour", "item_id", heaviest["category"].alias("main"), "published_at")
@@ -115,29 +112,38 @@ def _scored(item_popularity_hourly: DataFrame, item_trending: DataFrame, items: 
         F.greatest((now - F.unix_timestamp("published_at")) / 86400.0, F.lit(0.0)),
     )
     freshness = 0.5 + 0.5 * F.coalesce(F.pow(F.lit(0.5), age / FRESH_DAYS), F.lit(0.0))
-    boost = F.when(F.col("is_trending"), F.lit(TRENDING)).otherwise(F.lit(1.0))
     return (
-        item_popularity_hourly.select("hour", "item_id", "surface", "lower_bound")
-        .join(trending, ["hour", "item_id", "surface"], "left")
+        bounds.join(trending, ["hour", "item_id"], "left")
         .join(known, ["hour", "item_id"], "left")
         .select(
             "hour",
             "item_id",
-            "surface",
             F.coalesce("main", F.lit(UNKNOWN)).alias("category"),
-            F.coalesce("is_trending", F.lit(False)).alias("is_trending"),
             freshness.alias("freshness"),
-            (F.col("lower_bound") * boost * freshness).alias("score"),
+            "bounds",
+            F.coalesce("trends_on", F.array().cast("array<string>")).alias("trends_on"),
         )
     )
 
 
-def _candidates(scored: DataFrame) -> DataFrame:
-    """The rows of items that are among their category's best on some surface: no other can pass the quota there."""
-    best = Window.partitionBy("hour", "surface", "category").orderBy(F.desc("score"), "item_id")
-    anywhere = F.min("place").over(Window.partitionBy("hour", "item_id"))
+def _scored(rated: DataFrame, mixes: DataFrame) -> DataFrame:
+    """One row per hour, segment and item that is on one of the segment's surfaces."""
+    shown_on = F.filter("mix", lambda each: F.map_contains_key("bounds", each["surface"]))
     return (
-        scored.withColumn("place", F.row_number().over(best))
-        .withColumn("best_place", anywhere)
-        .where(F.col("best_place") <= QUOTA)
+        rated.join(F.broadcast(mixes), "hour")
+        .withColumn("shown_on", shown_on)
+        .where(F.size("shown_on") > 0)
+        .withColumn("score", F.col("freshness") * F.aggregate("shown_on", F.lit(0.0), lambda s, each: s + _part(each)))
+        .withColumn("is_trending", F.exists("shown_on", _trends))
+        .drop("mix", "bounds", "trends_on", "shown_on")
     )
+
+
+def _part(each: Column) -> Column:
+    """What a surface of the mix adds to an item's score."""
+    boost = F.when(_trends(each), F.lit(TRENDING)).otherwise(F.lit(1.0))
+    return each["share"] * F.col("bounds")[each["surface"]] * boost
+
+
+def _trends(each: Column) -> Column:
+    return F.array_contains("trends_on", each["surface"])

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from include.spark.serving.fallback_ranking import ANYONE, FRESH_DAYS, LENGTH, QUOTA, TRENDING, transform
@@ -125,6 +126,51 @@ def test_a_segment_s_ranking_is_of_the_surfaces_that_it_uses(rankings):
     assert rankings["DE"][0]["item_id"] == "new"
     everybody = [row["item_id"] for row in rankings[ANYONE]]
     assert [row["item_id"] for row in rankings["unknown"]] == everybody, "of whom nothing is known: as anyone"
+
+
+def test_a_ranking_is_what_scoring_every_item_for_every_segment_gives(frame):
+    """Also of items that are the best of no surface, and are so of several together."""
+    noise = np.random.default_rng(4)
+    surfaces, segments, categories = ("feed", "search", "related"), ("DE", "FR", "US"), ("a", "b")
+    bounds = {(f"i{n:02}", s): float(noise.gamma(4, 0.25)) for n in range(80) for s in surfaces if noise.random() < 0.9}
+    bounds |= {("everywhere", s): 1.6 for s in surfaces}
+    trends = {key for key in bounds if noise.random() < 0.1 and key[0] != "everywhere"}
+    names = sorted({name for name, _ in bounds})
+    category = {name: categories[n % 2] for n, name in enumerate(names)}
+    counts = {(segment, s): int(noise.integers(0, 50)) for segment in segments for s in surfaces}
+    found = transform(
+        frame(
+            POPULARITY, [{"hour": NOW, "item_id": i, "surface": s, "lower_bound": b} for (i, s), b in bounds.items()]
+        ),
+        frame(TREND, [{"hour": NOW, "item_id": i, "surface": s, "is_trending": True} for i, s in sorted(trends)]),
+        frame(
+            ENGAGEMENT,
+            [
+                {"hour": NOW, "surface": s, "country": segment, "impressions": count, "clicks": 0}
+                for (segment, s), count in counts.items()
+            ],
+        ),
+        frame(ITEMS, [item(name, (category[name], 1.0), published=None) for name in names]),
+    ).collect()
+    everybody = {s: sum(counts[segment, s] for segment in segments) / sum(counts.values()) for s in surfaces}
+    for segment in (*segments, ANYONE):
+        own = {s: counts.get((segment, s), 0) for s in surfaces}
+        share = {s: (own[s] + everybody[s]) / (sum(own.values()) + 1) for s in surfaces}
+        scores = {
+            name: 0.5
+            * sum(
+                share[s] * bounds[name, s] * (TRENDING if (name, s) in trends else 1)
+                for s in surfaces
+                if (name, s) in bounds
+            )
+            for name in names
+        }
+        ordered = sorted(names, key=lambda name: (-scores[name], name))
+        kept = [name for c in categories for name in [i for i in ordered if category[i] == c][:QUOTA]]
+        mine = sorted((row for row in found if row["segment"] == segment), key=lambda row: row["rank"])
+        assert [row["item_id"] for row in mine] == [name for name in ordered if name in kept]
+        assert [row["score"] for row in mine] == pytest.approx([scores[row["item_id"]] for row in mine])
+        assert {row["item_id"] for row in mine if row["is_trending"]} == {i for i, _ in trends} & set(kept)
 
 
 def test_the_same_rows_in_other_parts_and_another_order_give_the_same_bits(inputs, found):
