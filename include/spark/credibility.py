@@ -39,6 +39,10 @@ SUMS = FIRST_ORDER + SECOND_ORDER
 QUANTILE = -1.6448536269514722
 """Of the standard normal distribution, at 5 %: where the lower bound lies."""
 
+COMPARABLE = 1e-6
+"""Products of expected engagements from which variances are estimated. Fewer are what rounding leaves of none: of sums
+with ten digits, over a hundred million members, up to 10^-6."""
+
 _LEVELS = ("group", "member")
 
 _SUMMED = (*FIRST_ORDER, *[f"{level}_{what}" for level in _LEVELS for what in ("products", "weights")])
@@ -164,10 +168,13 @@ def _around_the_line(level: str) -> Column:
 
 
 def _with_variances(sums: DataFrame) -> DataFrame:
-    both = ratio(F.col("member_products"), F.col("member_weights"))
-    return sums.withColumn(
-        "group_variance", F.greatest(ratio(F.col("group_products"), F.col("group_weights")), F.lit(0.0))
-    ).withColumn("member_variance", F.greatest(both - F.col("group_variance"), F.lit(0.0)))
+    both, group = (
+        F.when(F.col(f"{level}_weights") > COMPARABLE, ratio(F.col(f"{level}_products"), F.col(f"{level}_weights")))
+        for level in ("member", "group")
+    )
+    return sums.withColumn("group_variance", F.greatest(group, F.lit(0.0))).withColumn(
+        "member_variance", F.greatest(both - F.col("group_variance"), F.lit(0.0))
+    )
 
 
 def estimates(members: DataFrame, group: Sequence[str]) -> DataFrame:

@@ -6,8 +6,17 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from include.spark.credibility import FIRST_ORDER, SECOND_ORDER, SUMS, estimates, products, variances
-from include.spark.exact import ratio, total
+from include.spark.credibility import (
+    COMPARABLE,
+    FIRST_ORDER,
+    SECOND_ORDER,
+    SUMS,
+    estimates,
+    lower_bound,
+    products,
+    variances,
+)
+from include.spark.exact import exact, ratio, total
 
 HALF_LIFE_DAYS: Final = 14.0
 """An engagement of two weeks ago counts half, one of the window's first day (27 days ago) a quarter."""
@@ -42,7 +51,6 @@ def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
             _mean("credibility").alias("credibility"),
             _mean("estimate").alias("popularity"),
             _mean("uncertainty").alias("posterior_variance"),
-            _mean("lower_bound").alias("lower_bound"),
             F.max("member_variance").alias("prior_variance"),
             F.max("surface_mean").alias("surface_mean"),
             F.max(F.col("member_variance") + F.col("group_variance")).alias("surface_variance"),
@@ -62,7 +70,7 @@ def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
         F.least("credibility", F.lit(1.0)).alias("credibility"),
         "popularity",
         "posterior_variance",
-        F.least("lower_bound", "popularity").alias("lower_bound"),
+        lower_bound(F.col("popularity"), F.col("posterior_variance")).alias("lower_bound"),
         "surface_mean",
         "surface_variance",
     )
@@ -77,14 +85,15 @@ def _fitted(members: DataFrame) -> DataFrame:
     u = 1 / (1 + F.col("expected"))
     weighted = members.select(
         *_CATEGORY,
-        *[(u * F.col(name)).alias(name) for name in FIRST_ORDER],
-        *[(u * u * F.col(name)).alias(name) for name in SECOND_ORDER],
+        # Rounded before they are squared, as their sum will be: an item alone in its category has no pairs, exactly.
+        *[exact(u * F.col(name)).alias(name) for name in FIRST_ORDER],
+        *[exact(u * u * F.col(name)).alias(name) for name in SECOND_ORDER],
     )
     mean = F.when(F.col("expected") > 0, ratio(F.col("observed"), F.col("expected"))).otherwise(F.lit(1.0))
     distance = (mean - 1) * (mean - 1)
     # Variances are around 1. Between categories that is the mean's distance from it too; without two items of one
     # category, within them.
-    comparable = F.col("group_weights") > 0
+    comparable = F.col("group_weights") > COMPARABLE
     within = F.when(comparable, F.col("member_variance")).otherwise(F.col("member_variance") - distance)
     return variances(products(weighted, _CATEGORY), ("day", "surface")).select(
         "day",

@@ -6,7 +6,9 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from scipy.stats import gamma
 
+from include.spark.credibility import COMPARABLE
 from include.spark.features.item_popularity_daily import HALF_LIFE_DAYS, transform
 from tests.spark.plans import physical
 
@@ -105,10 +107,11 @@ def by_hand(surface):
 
     mean_item = members[:, 0].sum() / members[:, 1].sum() if members[:, 1].sum() else 1.0
     pairs = (total[:, 1] ** 2).sum() - (members[:, 1] ** 2).sum()
-    comparable = pairs > 1e-9
+    comparable = pairs > COMPARABLE
     around_1 = max(((of_groups**2).sum() - (residuals**2).sum()) / pairs, 0) if comparable else 0.0
     category = max(around_1 - (mean_item - 1) ** 2, 0)
-    both = over((residuals**2).sum() - members[:, 3].sum(), (members[:, 1] ** 2).sum() - members[:, 4].sum())
+    own_pairs = (members[:, 1] ** 2).sum() - members[:, 4].sum()
+    both = ((residuals**2).sum() - members[:, 3].sum()) / own_pairs if own_pairs > COMPARABLE else 0.0
     item = max(max(both - around_1, 0) - (0 if comparable else (mean_item - 1) ** 2), 0)
     means = {}
     for name, pieces in groups.items():
@@ -136,6 +139,9 @@ def test_every_row_is_what_the_formulas_say(rows, surface):
         got = (row["popularity"], row["prior"], row["credibility"], row["posterior_variance"])
         assert got == pytest.approx(expected, rel=1e-6, abs=1e-8), name
         assert 0 <= row["lower_bound"] <= row["popularity"]
+        if expected[3] > 0 and expected[0] ** 2 / expected[3] > 4:
+            bound = gamma.ppf(0.05, expected[0] ** 2 / expected[3], scale=expected[3] / expected[0])
+            assert row["lower_bound"] == pytest.approx(bound, rel=0.005), name
         assert (row["lower_bound"] < row["popularity"]) == (expected[3] > 0), name
         assert row["surface_variance"] == pytest.approx(item + category, abs=1e-8)
         assert row["surface_mean"] == pytest.approx(mean_item)
@@ -158,6 +164,18 @@ def test_an_item_without_evidence_has_the_mean_of_its_categories_and_without_tho
 
 def test_items_that_differ_by_chance_only_are_all_the_average_one(rows):
     assert {row["popularity"] for (surface, _), row in rows.items() if surface == CHANCE} == {1.0}
+
+
+def test_rounding_is_no_evidence_of_how_items_differ(frame):
+    """Of items that no category compares, and of impressions that no item compares, there are no pairs."""
+    alone = [shown("alone", FEED, 20, 1)]
+    once = [shown(f"once {n}", FEED, 1, int(n % 7 == 0), rate=0.03 + n / 777, days_ago=n % 28) for n in range(200)]
+    catalogue = [{"day": DAY, "item_id": row["item_id"], "categories": [("c", 1.0)]} for row in once]
+    (row,) = transform(frame(EVIDENCE, alone), frame(ITEMS, [])).collect()
+    assert (row["lower_bound"], row["surface_variance"]) == (row["popularity"], 0)
+    assert row["popularity"] == pytest.approx(0.5)
+    found = transform(frame(EVIDENCE, once), frame(ITEMS, catalogue)).collect()
+    assert {row["prior_variance"] for row in found} == {0}
 
 
 def test_what_is_rarely_shown_is_expected_to_be_like_the_mean_item_and_not_like_a_ranking_s_favourites(frame):
