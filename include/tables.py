@@ -163,8 +163,9 @@ item_popularity_hourly = Table(
     "features.item_popularity_hourly",
     every=HOUR,
     inputs=[
-        # From the end of the day that is read: 05:00 to 04:00, and the five hours before.
-        Input(item_evidence_hourly, lookback=hours(28), ripple=Ripple.LATEST),
+        # From the end of the day that is read: 05:00 to 04:00, and the five hours before; and a day more, so that
+        # nothing is missing where a day is late or held.
+        Input(item_evidence_hourly, lookback=hours(52), ripple=Ripple.LATEST),
         Input(item_popularity_daily, as_of=True, optional=True, lag=hours(6), ripple=Ripple.LATEST),
     ],
     maintainer=personalization,
