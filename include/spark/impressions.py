@@ -13,12 +13,13 @@ BUCKETS = (*[name for name, _ in POSITION_BUCKETS], LAST_BUCKET)
 
 
 def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
-    """One row per day and shown item: day, user_id, item_id, surface, position_bucket, segment, event_time, event_id,
-    shown, engaged (both 0 or 1). Per hour where ``partition`` says so; "day" stands for it below.
+    """One row per day and shown item: day, user_id, item_id, surface, position_bucket, event_time, event_id, last_time,
+    last_id, segment, shown, engaged (both 0 or 1). Per hour where ``partition`` says so; "day" stands for it below.
 
     A wide log reports an impression and its clicks in one record. Where clicks are records of their own, the records
     of one user, request and item are one impression: engaged if any of them is, and what else is said of it is said
-    by its first record that reports the impression. A record without a request stands alone.
+    by its first record that reports the impression, but for ``last_time``, ``last_id`` and ``segment``, which are of
+    its last record. A record without a request stands alone.
 
     A click whose impression is not of the same day (it was before midnight, or is lost) has shown 0 and engaged 1:
     the rates of :mod:`include.spark.features.engagement_baseline` are engaged by shown, so that in sum over all users
@@ -29,7 +30,8 @@ def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
     shown = F.array_contains("event_types", "impression")
     engaged = F.arrays_overlap("event_types", F.array(*[F.lit(name) for name in ENGAGED]))
     first = F.struct((~F.col("shown")).alias("without"), "event_time", "event_id")
-    said = F.struct("surface", "position_bucket", "segment", "event_time", "event_id")
+    said = F.struct("surface", "position_bucket", "event_time", "event_id")
+    last = F.struct(F.col("event_time").alias("last_time"), F.col("event_id").alias("last_id"), "segment")
     return (
         clean.select(
             partition,
@@ -44,10 +46,11 @@ def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
         .groupBy(partition, "user_id", "item_id", "request_id", "alone")
         .agg(
             F.min_by(said, first).alias("said"),
+            F.max(last).alias("last"),
             F.max(F.col("shown").cast("int")).alias("shown"),
             F.max(F.col("engaged").cast("int")).alias("engaged"),
         )
-        .select(partition, "user_id", "item_id", "said.*", "shown", "engaged")
+        .select(partition, "user_id", "item_id", "said.*", "last.*", "shown", "engaged")
     )
 
 

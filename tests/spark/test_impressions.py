@@ -34,7 +34,7 @@ ROWS = [
     event("4", "only hidden", "hide"),
     of_request("5", "apart", minutes=2, position=3),
     of_request("6", "apart", "click", minutes=1, surface="player", country="FR"),
-    of_request("7", "apart", "like", minutes=3),
+    of_request("7", "apart", "like", minutes=3, country="FR"),
     of_request("8", "shown twice", minutes=5, position=7),
     of_request("9", "shown twice", minutes=4, position=2),
     event("10", "two users", "click", user_id="u", request_id="q"),
@@ -79,7 +79,8 @@ def test_a_no_is_not_an_engagement_and_alone_no_impression(found):
 def test_records_of_one_request_are_one_impression_described_by_the_one_that_reports_it(found):
     (row,) = found["apart"]
     assert (row["shown"], row["engaged"]) == (1, 1)
-    assert (row["event_id"], row["surface"], row["position_bucket"], row["segment"]) == ("5", "home", "3", "DE")
+    assert (row["event_id"], row["surface"], row["position_bucket"]) == ("5", "home", "3")
+    assert (row["last_id"], row["last_time"].minute, row["segment"]) == ("7", 3, "FR"), "but when the user last met it"
 
 
 def test_an_item_shown_twice_in_a_request_is_one_impression_where_it_was_first(found):

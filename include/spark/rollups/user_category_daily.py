@@ -24,7 +24,7 @@ def transform(clean: DataFrame, items: DataFrame, engagement_baseline: DataFrame
         _with_sums(rows)
         .groupBy("day", "user_id", "category")
         .agg(
-            F.max(F.struct("event_time", "event_id", "segment")).alias("last"),
+            F.max(F.struct("last_time", "last_id", "segment")).alias("last"),
             total(F.col("shown") * F.col("weight")).alias("impressions"),
             total(F.col("engaged") * F.col("weight")).alias("engaged"),
             *[total(F.col(name)).alias(name) for name in SUMS],

@@ -16,8 +16,8 @@ def transform(clean: DataFrame) -> DataFrame:
         .agg(
             F.sum("shown").alias("impressions"),
             F.sum("engaged").alias("engaged"),
-            F.max_by("segment", F.struct("event_time", "event_id")).alias("segment"),
-            F.max("event_time").alias("last_seen"),
+            F.max_by("segment", F.struct("last_time", "last_id")).alias("segment"),
+            F.max("last_time").alias("last_seen"),
         )
         .select("day", "user_id", "item_id", "impressions", "engaged", "segment", "last_seen")
     )

@@ -4,8 +4,8 @@ CREATE TABLE rollups.user_items_daily (
     item_id STRING COMMENT 'An item that the user was shown or engaged with; joins catalog.items.item_id. Never null.',
     impressions BIGINT NOT NULL COMMENT 'Times that the user was shown the item, as include/spark/impressions.py counts. 0 or more; never null.',
     engaged BIGINT NOT NULL COMMENT 'Of these, and of impressions of other days, those that the user engaged with on the day. 0 or more; never null.',
-    segment STRING COMMENT 'What segments users, the country, in the user\'s last event with the item on the day. "unknown" where the log does not say; never null.',
-    last_seen TIMESTAMP COMMENT 'When the user last met the item on the day, UTC. Never null.'
+    segment STRING COMMENT 'What segments users, the country, in the last event of the day with which the user was shown the item or engaged with it. "unknown" where the log does not say; never null.',
+    last_seen TIMESTAMP COMMENT 'When the user was last shown the item or engaged with it on the day, UTC. Never null.'
 )
 USING iceberg
 PARTITIONED BY (day)

@@ -26,6 +26,9 @@ ROWS = [
     of("moves", "5", "news", country="DE", minutes=1),
     of("moves", "6", "sport", country="FR", minutes=2),
     of("moves", "7", "no category", country="IT", minutes=3),
+    of("clicks abroad", "11", "news", request_id="r", country="DE", minutes=1),
+    of("clicks abroad", "12", "sport", country="DE", minutes=2),
+    of("clicks abroad", "13", "news", "click", request_id="r", country="FR", minutes=3),
     of("uncategorised", "8", "no category"),
     of("first day", "9", "news", "impression click", day=FIRST),
     event("10", "news", user_id=None, position=1),
@@ -86,6 +89,7 @@ def test_an_engagement_whose_impression_is_lost_is_observed_and_not_expected(row
 
 def test_the_segment_is_that_of_the_user_s_latest_event_in_every_row(rows):
     assert {rows["moves", category]["segment"] for category in ("news", "sport")} == {"IT"}
+    assert {rows["clicks abroad", category]["segment"] for category in ("news", "sport")} == {"FR"}
 
 
 def test_what_has_no_category_or_no_user_takes_no_part(rows):
