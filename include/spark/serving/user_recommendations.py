@@ -5,7 +5,7 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from include.events import UNKNOWN
+from include.events import ANY, UNKNOWN
 from include.spark.exact import small_total, total
 from include.spark.histories import newest
 
@@ -31,7 +31,7 @@ LENGTH: Final = 20
 QUOTA: Final = 8
 """Ranks that a category may take: two fifths."""
 
-ALL: Final = "*"
+ALL: Final = ANY
 """Stands for the category of the items that everybody is offered."""
 
 _ITEM = ("item_id", "categories", "engaged")
@@ -55,7 +55,11 @@ def transform(
     Equal scores are ordered by item.
     """
     known = _known(item_popularity_daily, items)
-    users = _users(user_category_affinity, user_items_daily)
+    # By user here, and not by what each of its readers makes of it: so it is shuffled once for both.
+    met = user_items_daily.select("day", "user_id", "item_id").repartition("day", "user_id")
+    users = _users(user_category_affinity, met)
+    # Of what is recommended, whether the user met it: by the items themselves, so that the suite can see it.
+    seen_items = met.groupBy("day", "user_id").agg(F.collect_set("item_id").alias("seen_items"))
     candidates = _near(newest(user_items_daily, HISTORY), item_neighbours, known).unionByName(
         _popular(user_category_affinity, known)
     )
@@ -65,8 +69,7 @@ def transform(
         .groupBy("day", "user_id", *_ITEM)
         .agg(small_total(F.col("evidence")).alias("evidence"))
         .join(users, ["day", "user_id"])
-        .withColumn("times_seen", F.array_contains("seen", F.xxhash64("item_id")).cast("int"))
-        .where(F.col("times_seen") == 0)
+        .where(~F.array_contains("seen", F.xxhash64("item_id")))
         .withColumn("liked", F.transform("categories", _liked))
         .withColumn("affinity", F.aggregate("liked", F.lit(0.0), lambda so_far, each: so_far - each["against"]))
         .withColumn("category", F.array_min("liked")["category"])
@@ -79,6 +82,10 @@ def transform(
         .withColumn("rank", _place(["day", "user_id"], *best))
         .where(F.col("rank") <= LENGTH)
         .withColumn("ranks", F.count("*").over(Window.partitionBy("day", "user_id")).cast("int"))
+        .join(seen_items, ["day", "user_id"], "left")
+        .withColumn(
+            "times_seen", F.coalesce(F.array_contains("seen_items", F.col("item_id")), F.lit(False)).cast("int")
+        )
         .select(
             "day",
             "user_id",
@@ -108,7 +115,7 @@ def _known(item_popularity_daily: DataFrame, items: DataFrame) -> DataFrame:
     )
 
 
-def _users(user_category_affinity: DataFrame, user_items_daily: DataFrame) -> DataFrame:
+def _users(user_category_affinity: DataFrame, met: DataFrame) -> DataFrame:
     """A user's affinities, and the hashes of what the user has seen.
 
     Each candidate of the user bears them while it is scored, and eight bytes are soon carried and compared. An unseen
@@ -122,7 +129,7 @@ def _users(user_category_affinity: DataFrame, user_items_daily: DataFrame) -> Da
             F.max("user_affinity").alias("user_affinity"),
         )
     )
-    seen = user_items_daily.groupBy("day", "user_id").agg(F.collect_set(F.xxhash64("item_id")).alias("seen"))
+    seen = met.groupBy("day", "user_id").agg(F.collect_set(F.xxhash64("item_id")).alias("seen"))
     return affinities.join(seen, ["day", "user_id"], "left").withColumn(
         "seen", F.coalesce("seen", F.array().cast("array<bigint>"))
     )

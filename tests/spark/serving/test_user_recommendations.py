@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from feedmill.lake import ddl
+from include.spark.serving import user_recommendations
 from include.spark.serving.user_recommendations import (
     CANDIDATES,
     CATEGORIES,
@@ -196,6 +197,14 @@ def test_what_was_seen_is_left_out_and_the_next_takes_its_place(of_user):
     assert mine[0] == "news 10"
     assert "has seen all" not in of_user, "the fallback serves them"
     assert "somebody without an affinity" not in of_user
+
+
+def test_the_suite_would_see_a_seen_item_that_was_not_left_out(inputs, monkeypatch):
+    of = user_recommendations._users
+    monkeypatch.setattr(user_recommendations, "_users", lambda affinities, met: of(affinities, met.limit(0)))
+    times = {(row["user_id"], row["item_id"]): row["times_seen"] for row in transform(*inputs).collect()}
+    assert times["has seen the best", "news 00"] == times["has seen the best", "both"] == 1
+    assert times["reader", "news 00"] == 0
 
 
 def test_an_item_of_two_categories_is_recommended_once(of_user):
