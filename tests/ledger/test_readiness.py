@@ -1,11 +1,12 @@
-"""What a range waits for: the partitions that its inputs have had, and no others."""
+"""What a range waits for: the partitions that its inputs have had, and no others; and what is said about them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from feedmill.ledger.readiness import missing
+from feedmill.ledger.readiness import Wait, lacking, missing, not_ready
 from feedmill.ledger.staleness import Facts, Published
+from feedmill.ledger.store import Ledger
 from feedmill.spec import Files, Input, Maintainer, Table
 from feedmill.timeline import DAY, days
 
@@ -38,3 +39,16 @@ def test_the_first_day_of_a_history_reads_nothing_and_waits_only_until_it_is_kno
     assert lacks(BEFORE, 5, 6, 5) == []
     assert lacks(BEFORE, 5, 6, 7) == [], "a day before the first is empty"
     assert lacks(BEFORE, 5, 8) == [5, 6]
+
+
+def test_who_waits_and_who_does_not_are_told_what_is_missing_whose_it_is_and_what_became_of_it(ledger: Ledger) -> None:
+    span = BEFORE.range(DAY_1 + days(5), DAY_1 + days(6))
+    wait = Wait(BEFORE, span, "dag/run", DAY_1 + timedelta(days=6, minutes=5))
+    with ledger.transaction() as session:
+        waits, lacks = not_ready(session, [wait])[wait], lacking(session, BEFORE, span)
+    fate = "It belongs to team; it was never built: look at the DAG r.daily."
+    assert waits == f"f.before 2026-05-06: waiting for r.daily 2026-05-06 since 00:05. {fate}"
+    assert lacks == f"f.before 2026-05-06 lacks r.daily 2026-05-06. {fate}"
+    nothing = DAILY.range(DAY_1, DAY_1 + days(1))
+    with ledger.transaction() as session:
+        assert lacking(session, DAILY, nothing) is None, "files keep nobody waiting"

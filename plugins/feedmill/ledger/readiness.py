@@ -1,7 +1,7 @@
 """What a range still waits for: inputs that are not published, and partitions that another build has claimed.
 
-:func:`missing` is pure; :func:`not_ready` asks the ledger for many ranges at once, and says whose the missing
-partition is and what became of it.
+:func:`missing` is pure; :func:`not_ready` asks the ledger for many ranges at once, and :func:`lacking` for one that
+nobody waits for. Both say whose the missing partition is and what became of it.
 """
 
 from __future__ import annotations
@@ -70,12 +70,38 @@ def _why(session: Session, wait: Wait, facts: Facts) -> str | None:
         return Never(error)
     lacks = missing(wait.table, wait.span, facts)
     if lacks:
-        return _explain(session, wait, lacks)
+        since = f" since {wait.since:%H:%M}"
+        return f"{wait.table.name} {wait.span}: waiting for {_explain(session, lacks, since)}"
     claims = [c for c in builds.live_claims(session, wait.table, wait.span) if c.owner != wait.owner]
     if claims:
         build, owner = claims[0].build_id, claims[0].owner
         return f"{wait.table.name} {wait.span}: waiting since {wait.since:%H:%M} for build {build} of {owner} to end."
     return None
+
+
+def lacking(session: Session, table: Table, span: Range) -> str | None:
+    """What the range needs and is not published, in two sentences; None: it can be built whole.
+
+    Raises:
+        FrozenError: it cannot be built at all.
+    """
+    facts = load(session, [table])
+    refuse_frozen(table, span, facts)
+    lacks = missing(table, span, facts)
+    return f"{table.name} {span} lacks {_explain(session, lacks)}" if lacks else None
+
+
+def refuse_future(table: Table, span: Range, now: datetime) -> None:
+    """Let a range pass that has ended: a partition is published as a whole, and an arrival hour sealed for ever.
+
+    Raises:
+        ValueError: one sentence that says when it will have ended.
+    """
+    if span.end > now:
+        raise ValueError(
+            f"{table.name} {span} has not ended: built now, it would lack what is still to come; "
+            f"wait until {span.end:%Y-%m-%dT%H:%M}"
+        )
 
 
 def refuse_frozen(table: Table, span: Range, facts: Facts) -> None:
@@ -124,14 +150,11 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:
     return found
 
 
-def _explain(session: Session, wait: Wait, lacks: list[Missing]) -> str:
-    """What is waited for, whose it is, and what became of it."""
+def _explain(session: Session, lacks: list[Missing], since: str = "") -> str:
+    """What is missing, whose it is, and what became of it."""
     first = lacks[0]
     more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
-    return (
-        f"{wait.table.name} {wait.span}: waiting for {first}{more} since {wait.since:%H:%M}. "
-        f"It belongs to {first.table.maintainer.name}; {_fate(session, first)}."
-    )
+    return f"{first}{more}{since}. It belongs to {first.table.maintainer.name}; {_fate(session, first)}."
 
 
 def _fate(session: Session, wanted: Missing) -> str:
