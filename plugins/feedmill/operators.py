@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from feedmill.deployment import Deployment
+    from feedmill.ledger.readiness import Wait
     from feedmill.spec import Table
 
 SPARK_POOL = "spark"
@@ -106,11 +107,10 @@ class WaitForInputs(TableOperator):
         _defer(self, wait, "resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on, or fail with what is missing and whose it is."""
+        """Look once more, since the map may read more by now; or fail with what is missing and whose it is."""
         if not event["ready"]:
             raise AirflowFailException(event["why"])
-        _, table = self.opened()
-        self.log.info("%s %s: everything that it reads is published now", table.name, range_of(table, context))
+        self.execute(context)
 
 
 class Build(TableOperator):
@@ -232,17 +232,9 @@ def page_link(table: Table, build_id: str) -> str:
     return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/feedmill/checks/{table.name}/{build_id}"
 
 
-def _defer(operator: BaseOperator, wait: Any, method: str) -> None:
-    until = wait.since + WAIT
+def _defer(operator: BaseOperator, wait: Wait, method: str) -> None:
     operator.defer(
-        trigger=LedgerTrigger(
-            table=wait.table.name,
-            start=wait.span.start.isoformat(),
-            end=wait.span.end.isoformat(),
-            owner=wait.owner,
-            since=wait.since.isoformat(),
-            until=until.isoformat(),
-        ),
+        trigger=LedgerTrigger(wait.packed(), (wait.since + WAIT).isoformat()),
         method_name=method,
         # The trigger ends by itself; this is for one that is lost.
         timeout=WAIT + timedelta(minutes=10),

@@ -6,9 +6,10 @@ nobody waits for. Both say whose the missing partition is and what became of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,8 +18,8 @@ from feedmill.ledger import builds
 from feedmill.ledger.facts import load
 from feedmill.ledger.models import Build, Verdict
 from feedmill.ledger.staleness import Expired, Facts, as_of_partition, frozen_because
-from feedmill.spec import Input, Table
-from feedmill.timeline import Range
+from feedmill.spec import Input, Maintainer, Table
+from feedmill.timeline import Period, Range, parse
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,60 @@ class Wait:
     owner: str
     """The run, whose own claims do not keep it waiting."""
     since: datetime
+
+    def packed(self) -> dict[str, Any]:
+        """The wait as JSON, with what it asks of its table: whoever unpacks it may know another map, or none."""
+        inputs = [entry for entry in self.table.inputs if isinstance(entry, Input)]
+        return {
+            "table": _packed(self.table),
+            "inputs": [
+                {
+                    "table": _packed(entry.table),
+                    "lookback": entry.lookback.total_seconds(),
+                    "lag": entry.lag.total_seconds(),
+                    "as_of": entry.as_of,
+                    "optional": entry.optional,
+                    "by": entry.by,
+                }
+                for entry in inputs
+            ],
+            "start": self.span.start.isoformat(),
+            "end": self.span.end.isoformat(),
+            "owner": self.owner,
+            "since": self.since.isoformat(),
+        }
+
+    @classmethod
+    def unpacked(cls, packed: Mapping[str, Any]) -> Wait:
+        """The wait that was packed; of its table and those that it reads, what a wait asks and nothing else."""
+        inputs = [
+            Input(
+                _table(entry["table"], []),
+                lookback=timedelta(seconds=entry["lookback"]),
+                lag=timedelta(seconds=entry["lag"]),
+                as_of=entry["as_of"],
+                optional=entry["optional"],
+                by=entry["by"],
+            )
+            for entry in packed["inputs"]
+        ]
+        table = _table(packed["table"], inputs)
+        span = table.range(parse(packed["start"]), parse(packed["end"]))
+        return cls(table, span, packed["owner"], parse(packed["since"]))
+
+
+def _packed(table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "every": table.every.value,
+        "maintainer": table.maintainer.name,
+        "keep": table.keep.total_seconds(),
+    }
+
+
+def _table(packed: Mapping[str, Any], inputs: list[Input]) -> Table:
+    maintainer = Maintainer(packed["maintainer"], description="", link="")
+    return Table(packed["name"], Period(packed["every"]), inputs, maintainer, 3, timedelta(seconds=packed["keep"]))
 
 
 def not_ready(session: Session, waits: Iterable[Wait]) -> dict[Wait, str | None]:
