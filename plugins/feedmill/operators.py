@@ -62,15 +62,17 @@ def range_of(table: Table, context: Context) -> Range:
     """The run's range: its params ``start`` and ``end`` where they are given, else its data interval.
 
     Raises:
-        AirflowFailException: only one of the two is given, or they are not whole partitions.
+        AirflowFailException: only one of the two is given, or they are not whole partitions; or neither, and the run
+            has no data interval.
     """
     start, end = context["params"].get("start"), context["params"].get("end")
     try:
         if start is None and end is None:
-            interval = context["data_interval_start"], context["data_interval_end"]
-            if interval[0] is None or interval[1] is None:
+            # Of a run without a logical date, the context has not even the keys.
+            start, end = context.get("data_interval_start"), context.get("data_interval_end")
+            if start is None or end is None:
                 raise ValueError("the run has no data interval; give start and end")
-            return table.range(interval[0], interval[1])
+            return table.range(start, end)
         if start is None or end is None:
             raise ValueError(f"give both start and end, or neither; start is {start}, end is {end}")
         return table.range(parse(start), parse(end))
