@@ -128,6 +128,19 @@ def test_of_two_builds_of_one_range_the_one_that_began_last_stands_whatever_fini
     agree(shop)
 
 
+def test_what_was_held_is_superseded_once_a_later_build_is_published(shop: Workshop) -> None:
+    older = shop.build(TWO, each(TWO, 4), 1, passed={NEXT})
+    assert shop.publish(older).held == [START]
+    newer = shop.build(ONE, each(ONE, 3), 2)
+    assert shop.publish(older).held == [START], "a later build that is not published helps no reader"
+    shop.publish(newer)
+    outcome = shop.publish(older)
+    assert (outcome.published, outcome.superseded, outcome.held) == ([NEXT], [START], [])
+    assert not shop.has_branch(older), "nobody needs to look at its rows any more"
+    assert shop.main() == {START: (3, 2), NEXT: (4, 1)}
+    agree(shop)
+
+
 def test_who_is_current_is_known_when_upkeep_has_expired_the_commits(shop: Workshop) -> None:
     older = shop.build(TWO, each(TWO, 4), 1)
     newer = shop.build(ONE, each(ONE, 3), 2)
@@ -522,14 +535,19 @@ def test_after_any_sequence_the_newest_begin_that_was_published_stands(
                 made.append((shop.build(span, each(span, rows), len(made), passed), each(span, rows), passed))
             case ("publish", index, point):
                 index %= len(made)
-                moves = any(current.get(partition, -1) < index for partition in made[index][2])
+                build, rows, passed = made[index]
+                moves = any(current.get(partition, -1) < index for partition in passed)
+                newer = {partition for partition in rows if current.get(partition, -1) > index}
                 with crash(point):
-                    shop.publish(made[index][0])
+                    outcome = shop.publish(build)
+                    assert set(outcome.superseded) == newer
+                    assert set(outcome.held) == rows.keys() - passed - newer
+                    assert set(outcome.published) == passed - newer
                 # Else it died while it recorded what the one before had left, and moved nothing itself.
                 if not (left_open and point == UNRECORDED):
                     left_open = moves and point == UNRECORDED
                     if point not in BEFORE:
-                        for partition in made[index][2]:
+                        for partition in passed:
                             current[partition] = max(current.get(partition, -1), index)
             case ("accept", index, hour):
                 index %= len(made)

@@ -51,9 +51,9 @@ class Outcome:
     unchanged: list[datetime] = field(default_factory=list)
     """Published, and the rows equalled the current ones: readers stay fresh."""
     superseded: list[datetime] = field(default_factory=list)
-    """A build that began later is current; a success."""
+    """A build that began later is current; a success, whatever the check of this one said."""
     held: list[datetime] = field(default_factory=list)
-    """Failed their check, and nobody accepted them."""
+    """Failed their check, nobody accepted them, and nothing later was published."""
 
     def describe(self, period: Period) -> str:
         """One sentence for a log or a page."""
@@ -82,6 +82,7 @@ def publish(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> Outcome:
             written = builds.written(session, build_id)
             allowed = verdicts.publishable(session, build)
             judged = verdicts.of_build(session, build_id)
+            current = publishes.current(session, table.name, written)
             epoch = lock_counter(session).epoch
         if build.epoch != epoch:
             raise NothingToPublishError(
@@ -96,10 +97,12 @@ def publish(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> Outcome:
                 f"{table.name}: build {build_id} was never checked, so nothing of it is published; "
                 "clear `check` to check it"
             )
-        outcome = Outcome(held=sorted(written.keys() - allowed))
+        # Held ones too: where a build that began later is published, nobody waits for this one any more.
+        newer = {p for p, published in current.items() if published.begin > build.begin}
+        outcome = Outcome(superseded=sorted(newer), held=sorted(written.keys() - allowed - newer))
         candidates = [
             Moved(p, written[p].rows, written[p].digest, touched_hours(written[p].touches))
-            for p in sorted(written.keys() & allowed)
+            for p in sorted((written.keys() & allowed) - newer)
         ]
         if candidates:
             _move(table, build, candidates, ledger, lake, outcome)
@@ -142,13 +145,11 @@ def reconcile(table: Table, ledger: Ledger, lake: Lake) -> list[str]:
 
 
 def _move(table: Table, build: Build, candidates: list[Moved], ledger: Ledger, lake: Lake, outcome: Outcome) -> None:
-    """Commit and record the candidates that no later build has superseded."""
+    """Commit and record the candidates that are not on main already."""
     with ledger.transaction() as session:
         before = publishes.current(session, table.name, [c.partition for c in candidates])
-        newer = {p for p, current in before.items() if current.begin > build.begin}
         mine = {p for p, current in before.items() if current.build_id == build.id}
-        outcome.superseded = sorted(newer)
-        todo = [c for c in candidates if c.partition not in newer | mine]
+        todo = [c for c in candidates if c.partition not in mine]
         outcome.published = sorted(mine | {c.partition for c in todo})
         outcome.unchanged = [
             c.partition for c in todo if c.partition in before and before[c.partition].digest == c.digest
