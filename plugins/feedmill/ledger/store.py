@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +18,19 @@ from feedmill.ledger.models import Counter
 _PUBLISH_LOCK = 0x0FEED
 _MIGRATE_LOCK = 0x0FEED0
 
+# Both ends give up a host that vanished without a word after a minute. By TCP's own two hours, the server would keep
+# its publish lock, and whoever waits for an answer would wait.
+_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
+}
+
+log = logging.getLogger(__name__)
+
 
 class Ledger:
     """The relational record of files, builds, verdicts and published partitions; always PostgreSQL."""
@@ -24,7 +38,9 @@ class Ledger:
     def __init__(self, url: str):
         """``url`` is SQLAlchemy's, ``postgresql+psycopg2://…``; nothing is connected yet."""
         self.url = url
-        self.engine: Engine = create_engine(url, pool_size=2, max_overflow=8, pool_pre_ping=True)
+        self.engine: Engine = create_engine(
+            url, pool_size=2, max_overflow=8, pool_pre_ping=True, connect_args=_CONNECTION
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -35,20 +51,17 @@ class Ledger:
     @contextmanager
     def table_lock(self, table_name: str) -> Iterator[None]:
         """The table's publish lock, held on a connection of its own; a killed holder's connection frees it."""
+        key = {"space": _PUBLISH_LOCK, "name": table_name}
         with self.engine.connect() as connection:
-            connection.execute(
-                text("SELECT pg_advisory_lock(:space, hashtext(:name))"),
-                {"space": _PUBLISH_LOCK, "name": table_name},
-            )
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:space, hashtext(:name))"), key):
+                log.info("%s: waiting for a publish, housekeeping or a doctor, which has the table's lock", table_name)
+                connection.execute(text("SELECT pg_advisory_lock(:space, hashtext(:name))"), key)
             # End the transaction: an idle one would hold back PostgreSQL's vacuum. The lock is the session's.
             connection.commit()
             try:
                 yield
             finally:
-                connection.execute(
-                    text("SELECT pg_advisory_unlock(:space, hashtext(:name))"),
-                    {"space": _PUBLISH_LOCK, "name": table_name},
-                )
+                connection.execute(text("SELECT pg_advisory_unlock(:space, hashtext(:name))"), key)
                 connection.commit()
 
 
@@ -78,7 +91,7 @@ def migrate(url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    engine = create_engine(url)
+    engine = create_engine(url, connect_args=_CONNECTION)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATE_LOCK})
         config.attributes["connection"] = connection
