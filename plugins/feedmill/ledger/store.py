@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, create_engine, event, select, text
 from sqlalchemy.orm import Session
 
 from feedmill import connections
@@ -26,8 +27,9 @@ _CONNECTION = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
-    "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
 }
+# Statements, since pgbouncer refuses a connection that brings options.
+_SERVERS_KEEPALIVES = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Ledger:
         self.engine: Engine = create_engine(
             url, pool_size=2, max_overflow=8, pool_pre_ping=True, connect_args=_CONNECTION
         )
+        event.listen(self.engine, "connect", _keep_alive)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -69,6 +72,13 @@ class Ledger:
 def open_ledger(url: str | None = None) -> Ledger:
     """The ledger of the ``feedmill_ledger`` connection (or of ``url``); one engine a process."""
     return Ledger(url or connections.ledger_url())
+
+
+def _keep_alive(connection: Any, _: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_SERVERS_KEEPALIVES)
+    # A rollback, as of the pool's first ping, would undo them.
+    connection.commit()
 
 
 def lock_counter(session: Session) -> Counter:
