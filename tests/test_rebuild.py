@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +17,7 @@ from builds import Workshop, each
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, delete, select, text
 
 from feedmill import examination, landing
 from feedmill.deployment import Deployment
@@ -25,7 +27,7 @@ from feedmill.lake.commits import Commit
 from feedmill.lake.publish import LedgerBehindError, NothingToPublishError, publish, reconcile
 from feedmill.ledger import builds, facts, publishes, verdicts
 from feedmill.ledger.builds import Written
-from feedmill.ledger.models import Build, File, Partition, Publish, SealedHour, Touch
+from feedmill.ledger.models import Build, Claim, File, Partition, Publish, SealedHour, Touch
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.ledger.publishes import Moved
 from feedmill.ledger.rebuild import Rebuilt, numbers, rebuild
@@ -314,6 +316,63 @@ def test_a_file_that_changed_or_went_makes_its_readers_stale_or_outdated(
     with found.transaction() as session:
         outdated = select(Partition.partition).where(Partition.identity == "")
         assert set(session.scalars(outdated)) == {START, START + hours(1)}
+
+
+def test_a_file_that_a_build_registers_while_the_ledger_is_rebuilt_is_registered_once(
+    mill: Mill, copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mill.land(0, 3)
+    mill.publish(LANDED, mill.build(LANDED, START, 2), False, monkeypatch)
+    mill.land(0, 2)  # late: it counts for the hour in which it is found
+    mill.publish(LANDED, mill.build(LANDED, NOW, 2), False, monkeypatch)
+    lost = copies()
+    look = landing.new_files
+
+    def meanwhile(*arguments: Any) -> Any:
+        found = look(*arguments)
+        monkeypatch.setattr(landing, "new_files", look)
+        # In the hour of its folder: that it was sealed is not known again yet.
+        landing.discover(mill.lake.landing, SOURCES, ["events"], lost, NOW)
+        return found
+
+    monkeypatch.setattr(landing, "new_files", meanwhile)
+    done = rebuild(mill.deployment(lost), NOW)
+    with lost.transaction() as session:
+        assert len(list(session.scalars(select(File.path)))) == 2
+    assert NOW in done.doubtful["events"], "what was read in that hour is not certain any more"
+
+
+def test_a_build_may_end_while_the_ledger_is_rebuilt(mill: Mill) -> None:
+    with mill.ledger.transaction() as session:
+        build_id = builds.begin(session, CLEAN, CLEAN.one(START), "test", "code").id
+    errors: list[BaseException] = []
+
+    def bring_back() -> None:
+        try:
+            rebuild(mill.deployment(), NOW)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=bring_back)
+    with mill.ledger.transaction() as session:
+        # As `builds.finish` does: first the build, then its claim.
+        session.execute(select(Build).where(Build.id == build_id).with_for_update())
+        thread.start()
+        deadline = time.monotonic() + 60
+        while not _waits_for_a_lock(mill.ledger):
+            assert time.monotonic() < deadline, "the rebuild never came to the builds"
+            time.sleep(0.05)
+        session.execute(delete(Claim).where(Claim.build_id == build_id))
+    thread.join(60)
+    assert errors == []
+    with mill.ledger.transaction() as session:
+        assert builds.get(session, build_id).state == "interrupted"
+
+
+def _waits_for_a_lock(ledger: Ledger) -> bool:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ledger.transaction() as session:
+        return session.execute(text(waiting)).first() is not None
 
 
 def test_a_ledger_older_than_the_lake_publishes_nothing_before_it_is_brought_forward(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from feedmill.deployment import Deployment
+    from feedmill.ledger.readiness import Wait
     from feedmill.spec import Table
 
 SPARK_POOL = "spark"
@@ -61,15 +62,17 @@ def range_of(table: Table, context: Context) -> Range:
     """The run's range: its params ``start`` and ``end`` where they are given, else its data interval.
 
     Raises:
-        AirflowFailException: only one of the two is given, or they are not whole partitions.
+        AirflowFailException: only one of the two is given, or they are not whole partitions; or neither, and the run
+            has no data interval.
     """
     start, end = context["params"].get("start"), context["params"].get("end")
     try:
         if start is None and end is None:
-            interval = context["data_interval_start"], context["data_interval_end"]
-            if interval[0] is None or interval[1] is None:
+            # Of a run without a logical date, the context has not even the keys.
+            start, end = context.get("data_interval_start"), context.get("data_interval_end")
+            if start is None or end is None:
                 raise ValueError("the run has no data interval; give start and end")
-            return table.range(interval[0], interval[1])
+            return table.range(start, end)
         if start is None or end is None:
             raise ValueError(f"give both start and end, or neither; start is {start}, end is {end}")
         return table.range(parse(start), parse(end))
@@ -106,11 +109,10 @@ class WaitForInputs(TableOperator):
         _defer(self, wait, "resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
-        """Go on, or fail with what is missing and whose it is."""
+        """Look once more, since the map may read more by now; or fail with what is missing and whose it is."""
         if not event["ready"]:
             raise AirflowFailException(event["why"])
-        _, table = self.opened()
-        self.log.info("%s %s: everything that it reads is published now", table.name, range_of(table, context))
+        self.execute(context)
 
 
 class Build(TableOperator):
@@ -232,17 +234,9 @@ def page_link(table: Table, build_id: str) -> str:
     return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/feedmill/checks/{table.name}/{build_id}"
 
 
-def _defer(operator: BaseOperator, wait: Any, method: str) -> None:
-    until = wait.since + WAIT
+def _defer(operator: BaseOperator, wait: Wait, method: str) -> None:
     operator.defer(
-        trigger=LedgerTrigger(
-            table=wait.table.name,
-            start=wait.span.start.isoformat(),
-            end=wait.span.end.isoformat(),
-            owner=wait.owner,
-            since=wait.since.isoformat(),
-            until=until.isoformat(),
-        ),
+        trigger=LedgerTrigger(wait.packed(), (wait.since + WAIT).isoformat()),
         method_name=method,
         # The trigger ends by itself; this is for one that is lost.
         timeout=WAIT + timedelta(minutes=10),

@@ -19,7 +19,7 @@ class State(StrEnum):
     BUILDING = "building"
     """A build that lives has claimed it."""
     HELD = "held"
-    """Its last checked build failed, nobody accepted it, and nothing later was published."""
+    """Its last checked build failed, and neither it, accepted, nor a later one is published."""
     FROZEN = "frozen"
     """An input that it needs has passed its retention: never rebuilt, and it keeps its rows."""
     OVERDUE = "overdue"

@@ -13,8 +13,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from feedmill.timeline import parse
 
 if TYPE_CHECKING:
-    from feedmill.deployment import Deployment
     from feedmill.ledger.readiness import Wait
+    from feedmill.ledger.store import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -26,32 +26,30 @@ class LedgerTrigger(BaseTrigger):
 
     Its event is ``{"ready": True}``, or ``{"ready": False, "why": <sentences>}`` at the time-out, and earlier where no
     waiting will help.
+
+    What the range reads is what the waiting task's map said. A triggerer lives for weeks, and its own map is the one
+    that it began with: of an input that was added since, it would say that nothing is missing.
     """
 
-    def __init__(self, table: str, start: str, end: str, owner: str, since: str, until: str):
-        """Times are ISO texts; ``owner`` is the waiting run, whose own claims do not count."""
+    def __init__(self, wait: dict[str, Any], until: str):
+        """``wait`` is a packed :class:`~feedmill.ledger.readiness.Wait`, ``until`` an ISO time."""
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
-        self.table, self.start, self.end = table, start, end
-        self.owner, self.since, self.until = owner, since, until
+        self.wait, self.until = wait, until
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """What a triggerer needs to make this trigger again."""
-        names = ("table", "start", "end", "owner", "since", "until")
-        return "feedmill.triggers.LedgerTrigger", {name: getattr(self, name) for name in names}
+        return "feedmill.triggers.LedgerTrigger", {"wait": self.wait, "until": self.until}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Ask the poller, and pass on its answer."""
         from asgiref.sync import sync_to_async
 
-        from feedmill.deployment import open_deployment
         from feedmill.ledger.readiness import Wait
+        from feedmill.ledger.store import open_ledger
 
-        # Through asgiref: inside, Airflow's own API is asked for the connections, and wants the event loop.
-        deployment = await sync_to_async(open_deployment)()
-        table = deployment.tables[self.table]
-        span = table.range(parse(self.start), parse(self.end))
-        wait = Wait(table, span, self.owner, parse(self.since))
-        why = await _POLLER.answer(deployment, wait, parse(self.until))
+        # Through asgiref: inside, Airflow's own API is asked for the connection, and wants the event loop.
+        ledger = await sync_to_async(open_ledger)()
+        why = await _POLLER.answer(ledger, Wait.unpacked(self.wait), parse(self.until))
         event = {"ready": True} if why is None else {"ready": False, "why": why}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
 
@@ -63,24 +61,24 @@ class _Poller:
         self._waits: dict[Wait, tuple[datetime, asyncio.Future[str | None]]] = {}
         self._rounds: asyncio.Task[None] | None = None
 
-    async def answer(self, deployment: Deployment, wait: Wait, until: datetime) -> str | None:
+    async def answer(self, ledger: Ledger, wait: Wait, until: datetime) -> str | None:
         """None as soon as the wait is over; at ``until``, or as soon as it never will be, why it is not."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._waits[wait] = (until, future)
         if self._rounds is None or self._rounds.done():
-            self._rounds = asyncio.create_task(self._poll(deployment))
+            self._rounds = asyncio.create_task(self._poll(ledger))
         try:
             return await future
         finally:
             self._waits.pop(wait, None)
 
-    async def _poll(self, deployment: Deployment) -> None:
+    async def _poll(self, ledger: Ledger) -> None:
         from feedmill.ledger.readiness import Never
 
         while self._waits:
             waits = dict(self._waits)
             try:
-                answers = await asyncio.to_thread(_look, deployment, list(waits))
+                answers = await asyncio.to_thread(_look, ledger, list(waits))
             except Exception:
                 # The database may be restarting; who waits goes on waiting.
                 log.exception("the ledger did not answer the poller")
@@ -94,10 +92,10 @@ class _Poller:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _look(deployment: Deployment, waits: list[Wait]) -> dict[Wait, str | None]:
+def _look(ledger: Ledger, waits: list[Wait]) -> dict[Wait, str | None]:
     from feedmill.ledger.readiness import not_ready
 
-    with deployment.ledger.transaction() as session:
+    with ledger.transaction() as session:
         return not_ready(session, waits)
 
 

@@ -10,10 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from feedmill.deployment import Deployment
 from feedmill.ledger.facts import load
+from feedmill.operators import range_of
 from feedmill.timeline import HOUR
+from include.tables import landed
 
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
 END = START + timedelta(hours=3)
@@ -111,3 +114,10 @@ def test_a_range_that_is_not_made_of_whole_partitions_is_refused_in_one_sentence
     assert states["wait_for_inputs"] == "failed"
     assert states["dag"] == "failed"
     assert published(deployment, "events.landed") == []
+
+
+@pytest.mark.parametrize("interval", [{}, {"data_interval_start": None, "data_interval_end": None}])
+def test_a_run_that_has_neither_an_interval_nor_a_range_is_refused_in_one_sentence(interval: dict[str, None]) -> None:
+    said = r"^events\.landed: the run has no data interval; give start and end$"
+    with pytest.raises(AirflowFailException, match=said):
+        range_of(landed, {"params": {"start": None, "end": None}, **interval})

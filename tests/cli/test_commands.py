@@ -1,16 +1,22 @@
 """What all commands share: help, exit codes, sentences."""
 
+import codecs
 import importlib
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
+from pyiceberg.exceptions import CommitFailedException
 from typer.testing import CliRunner
 
 from feedmill.cli.app import app
 from feedmill.cli.exits import ERRORS, CommandError, Exit, code_of, sentence_of
 from feedmill.cli.options import range_of
+from feedmill.ledger import builds
+from feedmill.timeline import parse
 from include.tables import TABLES
 
 COMMANDS = [
@@ -55,9 +61,35 @@ def test_every_foreseen_error_exists(name):
 
 
 def test_a_mistake_in_code_is_not_taken_for_a_wrong_request():
-    assert code_of(KeyError("x")) is Exit.UNEXPECTED
-    assert code_of(LookupError("no such build")) is Exit.USAGE
+    assert code_of(raised_by(lambda: {}["x"])) is Exit.UNEXPECTED
     assert "--debug" in sentence_of(KeyError("x"))
+
+
+def test_only_the_project_s_own_words_say_that_a_request_was_wrong():
+    no_builds = SimpleNamespace(get=lambda *_: None)
+    assert code_of(raised_by(lambda: builds.get(no_builds, "b1"))) is Exit.USAGE
+    assert code_of(raised_by(lambda: parse("yesterday"))) is Exit.USAGE
+    # A library's may come when half of the work is done; "nothing was changed" is not what it says.
+    assert code_of(raised_by(lambda: json.loads("{"))) is Exit.UNEXPECTED
+    assert code_of(raised_by(lambda: codecs.lookup("no such"))) is Exit.UNEXPECTED
+
+
+def raised_by(call):
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is
+        call()
+    return caught.value
+
+
+def test_commits_that_others_came_before_may_be_tried_again():
+    assert code_of(CommitFailedException("20 attempts all met another commit")) is Exit.BUSY
+
+
+def test_numbers_that_json_has_not_are_null(monkeypatch):
+    monkeypatch.setattr("feedmill.cli.sql.ledger_and_lake", lambda: (None, None))
+    query = "select 'nan'::double as a, '-inf'::double as b, [0.5::double, 'inf'::double] as c"
+    result = CliRunner().invoke(app, ["sql", "--json", query])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout, parse_constant=pytest.fail) == [{"a": None, "b": None, "c": [0.5, None]}]
 
 
 def test_a_database_that_does_not_answer_is_unreachable_and_says_what_to_do():

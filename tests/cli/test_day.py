@@ -77,6 +77,8 @@ def test_a_day_at_the_command_line(project, tmp_path, monkeypatch):
     (arrival,) = run("land", "--source", "events_jsonl", str(log), "--shift-to", end)
     assert (arrival["state"], arrival["hour"]) == ("landed", name)
 
+    # Without what it reads it would be published as an hour without events.
+    assert f"{HOURLY} {name} lacks events.clean {name}." in run("build", HOURLY, code=2)
     for table in ("events.landed", "events.clean"):
         assert run("build", table, "--start", name)["publish"]["published"] == [name]
     # Without --start: the newest partition that has ended, which is this one.
@@ -148,3 +150,23 @@ def test_a_spark_that_does_not_answer_is_unreachable(project, monkeypatch):
     _replace(monkeypatch, "AIRFLOW_CONN_SPARK_DEFAULT", port=1)
     yesterday = HOUR.name_of(HOUR.floor(datetime.now(UTC)) - timedelta(days=1))
     assert "feedmill s" in run("build", HOURLY, "--start", yesterday, "--no-publish", code=3)
+
+
+def test_what_lacks_an_input_is_published_only_where_that_is_asked_for(project, monkeypatch):
+    _replace(monkeypatch, "AIRFLOW_CONN_SPARK_DEFAULT", port=1)
+    yesterday = HOUR.name_of(HOUR.floor(datetime.now(UTC)) - timedelta(days=1))
+    lacks = f"{HOURLY} {yesterday} lacks events.clean {yesterday}. It belongs to feed-data; it was never built"
+    refused = run("build", HOURLY, "--start", yesterday, code=2)
+    assert lacks in refused
+    assert "--partial" in refused
+    assert run("status", "--builds") == []
+    for option in ("--partial", "--no-publish"):
+        # It says so, and gets as far as Spark.
+        said = run("build", HOURLY, "--start", yesterday, option, code=3)
+        assert lacks in said
+        assert "feedmill s" in said
+
+
+def test_the_future_is_not_built_by_any_option(project):
+    tomorrow = HOUR.name_of(HOUR.floor(datetime.now(UTC)) + timedelta(days=1))
+    assert "has not ended" in run("build", HOURLY, "--start", tomorrow, "--partial", "--no-publish", code=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import uuid
@@ -20,12 +21,15 @@ from hypothesis import strategies as st
 from pyiceberg.exceptions import CommitStateUnknownException
 from sqlalchemy import select
 
+from feedmill.checks.check import NothingToCheckError, check
+from feedmill.deployment import Deployment
 from feedmill.lake import publish as publisher
 from feedmill.lake.catalog import Lake
 from feedmill.lake.publish import LedgerBehindError, NothingToPublishError, publish, reconcile
 from feedmill.ledger import publishes
 from feedmill.ledger.models import Build, Partition, Publish
 from feedmill.ledger.store import Ledger, lock_counter
+from feedmill.spec import Map
 from feedmill.timeline import HOUR, Range, hours
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -120,6 +124,19 @@ def test_of_two_builds_of_one_range_the_one_that_began_last_stands_whatever_fini
     # And whoever publishes once more changes nothing.
     assert shop.publish(older).superseded == [START]
     assert shop.publish(newer).published == [START]
+    assert shop.main() == {START: (3, 2), NEXT: (4, 1)}
+    agree(shop)
+
+
+def test_what_was_held_is_superseded_once_a_later_build_is_published(shop: Workshop) -> None:
+    older = shop.build(TWO, each(TWO, 4), 1, passed={NEXT})
+    assert shop.publish(older).held == [START]
+    newer = shop.build(ONE, each(ONE, 3), 2)
+    assert shop.publish(older).held == [START], "a later build that is not published helps no reader"
+    shop.publish(newer)
+    outcome = shop.publish(older)
+    assert (outcome.published, outcome.superseded, outcome.held) == ([NEXT], [START], [])
+    assert not shop.has_branch(older), "nobody needs to look at its rows any more"
     assert shop.main() == {START: (3, 2), NEXT: (4, 1)}
     agree(shop)
 
@@ -269,6 +286,29 @@ def test_the_commit_tells_all_that_the_ledger_would_need_to_be_rebuilt(shop: Wor
         session.delete(session.get_one(Build, build))
     with shop.ledger.table_lock(shop.table.name), pytest.raises(LedgerBehindError, match="feedmill ledger rebuild"):
         reconcile(shop.table, shop.ledger, shop.lake)
+
+
+def forget(shop: Workshop, build_id: str) -> None:
+    """Drop the build's branch and expire its snapshot, as upkeep does in time."""
+    publisher.drop_branch(shop.table, build_id, shop.lake)
+    with shop.ledger.transaction() as session:
+        snapshot_id = session.get_one(Build, build_id).snapshot_id
+    assert snapshot_id is not None
+    shop.lake.load(shop.table).maintenance.expire_snapshots().by_id(snapshot_id).commit()
+
+
+def test_an_old_build_whose_branch_is_gone_is_not_checked_again_and_says_so(shop: Workshop) -> None:
+    suite = shop.lake.project / shop.table.suite_path
+    suite.parent.mkdir(parents=True)
+    rule = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "item"}, "severity": "critical"}
+    suite.write_text(json.dumps({"name": shop.table.name, "expectations": [rule | {"meta": {"notes": "Look."}}]}))
+    build = shop.build(ONE, each(ONE, 4), 1)
+    shop.publish(build)
+    forget(shop, build)
+    here = Deployment(shop.lake.project, Map([shop.table]), {}, shop.ledger, shop.lake)
+    with pytest.raises(NothingToCheckError, match=rf"the branch of build {build} was dropped, .*; clear `build`"):
+        check(shop.table, build, here)
+    assert shop.publish(build).published == [START], "what is published stays so"
 
 
 def test_publishes_at_once_leave_each_row_once(shop: Workshop) -> None:
@@ -495,14 +535,19 @@ def test_after_any_sequence_the_newest_begin_that_was_published_stands(
                 made.append((shop.build(span, each(span, rows), len(made), passed), each(span, rows), passed))
             case ("publish", index, point):
                 index %= len(made)
-                moves = any(current.get(partition, -1) < index for partition in made[index][2])
+                build, rows, passed = made[index]
+                moves = any(current.get(partition, -1) < index for partition in passed)
+                newer = {partition for partition in rows if current.get(partition, -1) > index}
                 with crash(point):
-                    shop.publish(made[index][0])
+                    outcome = shop.publish(build)
+                    assert set(outcome.superseded) == newer
+                    assert set(outcome.held) == rows.keys() - passed - newer
+                    assert set(outcome.published) == passed - newer
                 # Else it died while it recorded what the one before had left, and moved nothing itself.
                 if not (left_open and point == UNRECORDED):
                     left_open = moves and point == UNRECORDED
                     if point not in BEFORE:
-                        for partition in made[index][2]:
+                        for partition in passed:
                             current[partition] = max(current.get(partition, -1), index)
             case ("accept", index, hour):
                 index %= len(made)

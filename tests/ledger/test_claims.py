@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import func, select, update
 from feedmill.ledger import builds
 from feedmill.ledger.builds import CLAIM_EXPIRES, ClaimedError, Written
 from feedmill.ledger.models import Build, Claim
-from feedmill.ledger.store import Ledger
+from feedmill.ledger.store import Ledger, lock_counter
 from feedmill.spec import Table
 from feedmill.timeline import HOUR, Range, hours
 
@@ -83,6 +84,32 @@ def test_a_claim_lasts_while_its_heart_beats_and_not_much_longer(ledger: Ledger,
     with ledger.transaction() as session:
         assert builds.live_claims(session, hourly, span(1, 2)) == []
     begin(ledger, hourly, span(1, 3), "dag/two")
+
+
+def test_a_claim_s_first_heartbeat_is_when_it_was_made_however_long_its_build_waited_to_begin(
+    ledger: Ledger, hourly: Table
+) -> None:
+    begun: list[Build] = []
+    with ledger.transaction() as session:
+        lock_counter(session)
+        thread = threading.Thread(target=lambda: begun.append(begin(ledger, hourly, span(0, 2), "dag/one")))
+        thread.start()
+        time.sleep(1)
+    thread.join(10)
+    with ledger.transaction() as session:
+        started = builds.get(session, begun[0].id).started_at
+        heartbeat = session.scalars(select(Claim.heartbeat_at)).one()
+    assert heartbeat - started > timedelta(seconds=0.5), "by then a claim of 45 seconds may be over"
+
+
+def test_a_claim_that_died_while_a_begin_waited_is_dead_to_it(ledger: Ledger, hourly: Table) -> None:
+    dying = begin(ledger, hourly, span(0, 2), "dag/one")
+    silence(ledger, dying, CLAIM_EXPIRES - timedelta(seconds=1))
+    with ledger.transaction() as session:
+        session.execute(select(func.now()))
+        assert [c.build_id for c in builds.live_claims(session, hourly, span(0, 2))] == [dying.id]
+        time.sleep(1.5)
+        assert builds.live_claims(session, hourly, span(0, 2)) == []
 
 
 def test_a_build_that_slept_past_its_claim_is_told_to_stop_once_another_has_begun(

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import ProgrammingError
 
-from feedmill.ledger.models import Base
+from feedmill.cli.exits import Exit, code_of, sentence_of
+from feedmill.ledger.models import Base, Partition
 from feedmill.ledger.store import Ledger, lock_counter, migrate
 
 
@@ -65,3 +68,20 @@ def test_two_processes_that_upgrade_at_once_both_succeed(empty_database: str) ->
         assert process.returncode == 0, errors
     engine.dispose()
     assert differences(empty_database) == []
+
+
+def test_a_ledger_without_its_tables_is_told_so_with_the_way_out(empty_database: str) -> None:
+    ledger = Ledger(empty_database)
+    with pytest.raises(ProgrammingError) as missing_table, ledger.transaction() as session:
+        lock_counter(session)
+    migrate(empty_database)
+    with ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE partitions DROP COLUMN expired_at"))
+    # As after an upgrade.
+    with pytest.raises(ProgrammingError) as missing_column, ledger.transaction() as session:
+        session.scalars(select(Partition)).all()
+    ledger.engine.dispose()
+    for error, what in ((missing_table.value, '"counter"'), (missing_column.value, "expired_at")):
+        assert code_of(error) is Exit.UNREACHABLE
+        assert what in sentence_of(error)
+        assert "Run `feedmill ledger migrate`" in sentence_of(error)

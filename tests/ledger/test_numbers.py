@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from sqlalchemy import event, select
+
 from feedmill.ledger import builds, publishes
 from feedmill.ledger.facts import load
 from feedmill.ledger.models import Build, Touch
@@ -126,3 +128,26 @@ def test_old_and_new_touches_together_carry_the_publish_s_number(ledger: Ledger,
     publish(ledger, begin(ledger, hourly), "b", 3, {late: 2})
     with ledger.transaction() as session:
         assert session.get(Touch, (hourly.name, START, late)).number == second  # type: ignore[union-attr]
+
+
+def test_the_counter_is_held_for_as_many_statements_by_a_month_as_by_an_hour(ledger: Ledger, hourly: Table) -> None:
+    sent: list[str] = []
+    event.listen(ledger.engine, "before_cursor_execute", lambda *arguments: sent.append(arguments[2]))
+    counts = []
+    for length in (1, 720):
+        partitions = [START + hours(n) for n in range(length)]
+        build = begin(ledger, hourly)
+        moved = [Moved(p, n % 3, f"{length}:{n}", {p: n, p + hours(1): 1}) for n, p in enumerate(partitions)]
+        with ledger.transaction() as session:
+            sent.clear()
+            publishes.record(session, build, moved, length)
+            counts.append(len(sent))
+        with ledger.transaction() as session:
+            current = publishes.current(session, hourly.name, partitions)
+            touches = {(t.partition, t.touched): t.rows for t in session.scalars(select(Touch))}
+        assert {p: (c.rows, c.digest, c.build_id) for p, c in current.items()} == {
+            m.partition: (m.rows, m.digest, build.id) for m in moved
+        }
+        assert touches == {(m.partition, t): rows for m in moved for t, rows in (m.touches or {}).items()}
+    # SQLAlchemy cuts what it inserts into statements of 1,000 rows.
+    assert counts[1] <= counts[0] + 1

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import readwriter as classic
 from pyspark.sql.connect import readwriter as connect
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from feedmill.checks.check import check
 from feedmill.deployment import Deployment
@@ -21,7 +21,7 @@ from feedmill.lake.publish import publish
 from feedmill.landing import LandingError
 from feedmill.ledger import builds
 from feedmill.ledger.facts import load
-from feedmill.ledger.models import File
+from feedmill.ledger.models import Build, File
 from feedmill.ledger.staleness import stale_because
 from feedmill.runner.build import build
 from feedmill.timeline import HOUR, Range
@@ -235,10 +235,13 @@ def test_a_file_that_changed_after_it_was_registered_is_an_error_that_names_it(d
     assert len(rows_of(deployment, "events.landed")) == 1, "what was published stays"
 
 
-def test_an_hour_that_has_not_ended_is_not_built_from_files(deployment: Deployment) -> None:
+@pytest.mark.parametrize("name", HOURLY)
+def test_an_hour_that_has_not_ended_is_not_built(deployment: Deployment, name: str) -> None:
     now = HOUR.floor(datetime.now(UTC))
-    with pytest.raises(ValueError, match="has not ended"):
-        make(deployment, "events.landed", now, now + timedelta(hours=1))
+    with pytest.raises(ValueError, match=f"{name} .* has not ended: .*; wait until {now + timedelta(hours=1):%FT%H}"):
+        make(deployment, name, now - timedelta(hours=1), now + timedelta(hours=1))
+    with deployment.ledger.transaction() as session:
+        assert session.scalars(select(Build)).all() == [], "nothing has begun, and no hour is sealed"
 
 
 def test_a_build_at_work_keeps_another_owner_out_until_its_heartbeat_stops(deployment: Deployment) -> None:

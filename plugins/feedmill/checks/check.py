@@ -34,7 +34,7 @@ _LOGGED = 5
 
 
 class NothingToCheckError(RuntimeError):
-    """The build has not written a branch that could be judged."""
+    """The build has no branch that could be judged: it has not written one, or it was dropped."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
     """Judge every partition of the build's snapshot, and record what came out.
 
     Raises:
-        NothingToCheckError: the build did not end, or is another table's.
+        NothingToCheckError: the build did not end, or is another table's; or its branch was dropped.
         SuiteError: the suite is missing, empty or wrong.
     """
     clock = time.monotonic()
@@ -95,6 +95,11 @@ def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
     if build.table_name != table.name or build.state != "built" or build.snapshot_id is None:
         raise NothingToCheckError(
             f"build {build_id} of {build.table_name} is {build.state}; clear `build` to run it again"
+        )
+    if deployment.lake.load(table).metadata.snapshot_by_id(build.snapshot_id) is None:
+        raise NothingToCheckError(
+            f"{table.name}: the branch of build {build_id} was dropped, as of all builds that are published or ended "
+            "a week ago; clear `build` to build again"
         )
     span = Range(build.range_start, build.range_end, table.every)
     engine = "pandas" if rows <= PANDAS_ROWS else "Spark"

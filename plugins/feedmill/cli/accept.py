@@ -22,16 +22,20 @@ def accept(
 
     [bold]Example:[/bold]  feedmill accept 0f3a… 2026-05-01T13 --name "Ada" --reason "The outage of INC-1234: no events"
 
-    Exits with 1 where the build keeps other partitions held, 2 where there is nothing to accept.
+    Exits with 1 where the build keeps other partitions held or is too old to be published, 2 where there is nothing to
+    accept.
     """
-    from feedmill.lake.publish import publish
+    from feedmill.lake.publish import publish, require_publishable
     from feedmill.ledger import builds, verdicts
 
     out = output()
     ledger, lake = ledger_and_lake()
     with ledger.transaction() as session:
         found = builds.get(session, build)
-        table = table_of(found.table_name)
+    table = table_of(found.table_name)
+    # First: what is accepted and cannot be published would be held by nobody, and wanted by all.
+    require_publishable(table, build, ledger, lake)
+    with ledger.transaction() as session:
         verdicts.accept(session, found, parse(partition), name, reason)
     outcome = publish(table, build, ledger, lake)
     sentence = f"{table.name}: {outcome.describe(table.every)}"

@@ -44,6 +44,9 @@ def build(
     no_publish: Annotated[
         bool, typer.Option("--no-publish", help="Build and look; nothing is published, and the branch is dropped.")
     ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Publish it also where something that it reads is not published yet.")
+    ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what changes against the published rows.")] = False,
     check: Annotated[
         bool | None,
@@ -64,7 +67,8 @@ def build(
       feedmill build rollups.item_engagement_daily --no-publish --diff
 
     Columns added to the DDL are added to the table itself, even so. Exits with 1 where a partition is held or the
-    transform fails, 3 where Spark or PostgreSQL does not answer, 4 where another build is at work.
+    transform fails, 2 where the range has not ended or something that it reads is not published, 3 where Spark or
+    PostgreSQL does not answer, 4 where another build is at work.
     """
     out = output()
     if no_publish and check is None:
@@ -75,6 +79,10 @@ def build(
     span = range_of(found, start, end, utc_now())
     with out.steps(f"{found.name} {span}: starting") as steps:
         run = _Run(found, span, steps)
+        if lacks := run.lacks():
+            if not (partial or no_publish):
+                raise CommandError(f"{lacks} Publish that first, or give --partial to build what is there.")
+            out.note(lacks, style="yellow")
         built = run.build()
         try:
             checked = run.check(built) if check is not False else None
@@ -105,6 +113,14 @@ class _Run:
         # As in Airflow, an owner is one piece of work: the same one again takes over, another one goes on beside it.
         self.owner = f"cli/{user()}/{table.name}/{span}"
         self.session_id: str | None = None
+
+    def lacks(self) -> str | None:
+        """What it reads and is not published; None: nothing."""
+        from feedmill.ledger.readiness import lacking, refuse_future
+
+        refuse_future(self.table, self.span, utc_now())
+        with self.deployment.ledger.transaction() as session:
+            return lacking(session, self.table, self.span)
 
     def build(self) -> Built:
         from feedmill.runner.build import build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum
 
 
@@ -14,9 +15,9 @@ class Exit(IntEnum):
     USAGE = 2
     """It was asked for something that is not there or not possible; nothing was changed."""
     UNREACHABLE = 3
-    """A part of the stack does not answer: PostgreSQL, Spark, the storage."""
+    """A part of the stack does not answer, or is not set up: PostgreSQL, Spark, Airflow, the storage."""
     BUSY = 4
-    """Another build is at work on these partitions; try again when it has ended."""
+    """Others are at work on these partitions, or on this table; try again when they have ended."""
     UNEXPECTED = 5
     """An error that nobody foresaw; ``--debug`` shows where."""
     INTERRUPTED = 130
@@ -43,7 +44,9 @@ ERRORS: dict[str, Exit] = {
     "feedmill.runner.errors.SparkUnavailableError": Exit.UNREACHABLE,
     "feedmill.runner.java.JavaError": Exit.UNREACHABLE,
     "feedmill.local.home.StackError": Exit.UNREACHABLE,
+    "feedmill.airflow_api.AirflowApiError": Exit.UNREACHABLE,
     "feedmill.ledger.builds.ClaimedError": Exit.BUSY,
+    "pyiceberg.exceptions.CommitFailedException": Exit.BUSY,
     "feedmill.ledger.readiness.FrozenError": Exit.PROBLEM,
     "feedmill.lake.ddl.DdlError": Exit.PROBLEM,
     "feedmill.lake.ddl.IncompatibleError": Exit.PROBLEM,
@@ -58,10 +61,13 @@ ERRORS: dict[str, Exit] = {
     "builtins.LookupError": Exit.USAGE,
     "builtins.ValueError": Exit.USAGE,
 }
-"""The classes of foreseen errors by their full names."""
+"""The classes of foreseen errors by their full names; the built-in ones where the project's own code raised them."""
 
 # Subclasses of the two built-in ones that say nothing to a user: they are mistakes in code.
 _MISTAKES = (KeyError, IndexError, UnicodeError)
+
+# PostgreSQL's codes for a table and for a column that is not there.
+_UNDEFINED = ("42P01", "42703")
 
 
 def code_of(error: BaseException) -> Exit:
@@ -70,11 +76,13 @@ def code_of(error: BaseException) -> Exit:
         return error.code
     if isinstance(error, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    if _lacks_tables(error):
+        return Exit.UNREACHABLE
     for kind in type(error).__mro__:
         if kind in _MISTAKES:
             break
         code = ERRORS.get(f"{kind.__module__}.{kind.__qualname__}")
-        if code is not None:
+        if code is not None and (kind.__module__ != "builtins" or _is_own(error)):
             return code
     return Exit.UNEXPECTED
 
@@ -88,6 +96,11 @@ def sentence_of(error: BaseException) -> str:
     if any(kind.__module__.startswith("pyspark.") for kind in type(error).__mro__):
         # Spark's message, without the query plan that follows it and the code of the SQL standard.
         return str(error).splitlines()[0].partition(" SQLSTATE: ")[0]
+    if _lacks_tables(error):
+        return (
+            f"The ledger has not this version's tables: {_cause(error)}. "
+            "Run `feedmill ledger migrate`, or `make up` for the local stack."
+        )
     if type(error).__module__.startswith("sqlalchemy") and code is Exit.UNREACHABLE:
         return (
             f"PostgreSQL does not answer: {_cause(error)}. "
@@ -96,6 +109,17 @@ def sentence_of(error: BaseException) -> str:
     if code is Exit.UNEXPECTED:
         return f"{type(error).__name__}: {text} (nobody foresaw this; --debug shows where it happened)"
     return text
+
+
+def _lacks_tables(error: BaseException) -> bool:
+    """Whether it is a database that was never brought to this version's tables."""
+    return getattr(getattr(error, "orig", None), "pgcode", None) in _UNDEFINED
+
+
+def _is_own(error: BaseException) -> bool:
+    """Whether the project's own code raised it. A library's ValueError may come when much was changed already."""
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(modules) and modules[-1].partition(".")[0] in ("feedmill", "include")
 
 
 def _cause(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,13 +81,15 @@ def _as_of(build_id: str, ledger: Ledger) -> dict[str, int | None]:
 
 
 def _plain(value: Any) -> Any:
-    """A value for JSON: times without the zone, which is UTC everywhere, spelled Z."""
+    """A value for JSON: times without the zone, which is UTC everywhere, spelled Z; null for what is no number."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value.tzinfo else value.isoformat()
     if isinstance(value, list):
         return [_plain(entry) for entry in value]
     if isinstance(value, dict):
         return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return value if value is None or isinstance(value, bool | int | float | str) else plain(value)
 
 

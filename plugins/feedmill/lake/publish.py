@@ -51,9 +51,9 @@ class Outcome:
     unchanged: list[datetime] = field(default_factory=list)
     """Published, and the rows equalled the current ones: readers stay fresh."""
     superseded: list[datetime] = field(default_factory=list)
-    """A build that began later is current; a success."""
+    """A build that began later is current; a success, whatever the check of this one said."""
     held: list[datetime] = field(default_factory=list)
-    """Failed their check, and nobody accepted them."""
+    """Failed their check, nobody accepted them, and nothing later was published."""
 
     def describe(self, period: Period) -> str:
         """One sentence for a log or a page."""
@@ -71,41 +71,68 @@ def publish(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> Outcome:
     """Move the build's partitions that passed to ``main``; harmless to repeat, at any time, from anywhere.
 
     Raises:
-        NothingToPublishError: nothing of the build was checked; marking a check as success publishes nothing.
+        NothingToPublishError: nothing of the build was checked; marking a check as success publishes nothing. Or it is
+            too late: the ledger was rebuilt since, or the branch was dropped.
         LookupError: the ledger knows no such build.
         LedgerBehindError: the ledger is older than the lake.
     """
     with ledger.table_lock(table.name):
-        reconcile(table, ledger, lake)
+        build = _publishable(table, build_id, ledger, lake)
         with ledger.transaction() as session:
-            build = builds.get(session, build_id)
             written = builds.written(session, build_id)
             allowed = verdicts.publishable(session, build)
-            judged = verdicts.of_build(session, build_id)
-            epoch = lock_counter(session).epoch
-        if build.epoch != epoch:
-            raise NothingToPublishError(
-                f"{table.name}: build {build_id} is of epoch {build.epoch}, the ledger's is {epoch}; build again"
-            )
-        if build.state != "built" or build.snapshot_id is None:
-            raise NothingToPublishError(
-                f"{table.name}: build {build_id} is {build.state}; clear `build` to run it again"
-            )
-        if not judged:
-            raise NothingToPublishError(
-                f"{table.name}: build {build_id} was never checked, so nothing of it is published; "
-                "clear `check` to check it"
-            )
-        outcome = Outcome(held=sorted(written.keys() - allowed))
+            current = publishes.current(session, table.name, written)
+        # Held ones too: where a build that began later is published, nobody waits for this one any more.
+        newer = {p for p, published in current.items() if published.begin > build.begin}
+        outcome = Outcome(superseded=sorted(newer), held=sorted(written.keys() - allowed - newer))
         candidates = [
             Moved(p, written[p].rows, written[p].digest, touched_hours(written[p].touches))
-            for p in sorted(written.keys() & allowed)
+            for p in sorted((written.keys() & allowed) - newer)
         ]
         if candidates:
             _move(table, build, candidates, ledger, lake, outcome)
         if not outcome.held:
             drop_branch(table, build_id, lake)
     return outcome
+
+
+def require_publishable(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> None:
+    """Let a build pass whose held partitions could be published, were they accepted.
+
+    Raises:
+        NothingToPublishError, LookupError, LedgerBehindError: as :func:`publish`.
+    """
+    with ledger.table_lock(table.name):
+        _require_branch(table, _publishable(table, build_id, ledger, lake), lake.load(table))
+
+
+def _publishable(table: Table, build_id: str, ledger: Ledger, lake: Lake) -> Build:
+    """The build, if it is one that may be published; the ledger has all commits of ``main`` then."""
+    reconcile(table, ledger, lake)
+    with ledger.transaction() as session:
+        build = builds.get(session, build_id)
+        judged = verdicts.of_build(session, build_id)
+        epoch = lock_counter(session).epoch
+    if build.epoch != epoch:
+        raise NothingToPublishError(
+            f"{table.name}: build {build_id} is of epoch {build.epoch}, the ledger's is {epoch}; build again"
+        )
+    if build.state != "built" or build.snapshot_id is None:
+        raise NothingToPublishError(f"{table.name}: build {build_id} is {build.state}; clear `build` to run it again")
+    if not judged:
+        raise NothingToPublishError(
+            f"{table.name}: build {build_id} was never checked, so nothing of it is published; "
+            "clear `check` to check it"
+        )
+    return build
+
+
+def _require_branch(table: Table, build: Build, iceberg: IcebergTable) -> None:
+    if build.snapshot_id is None or iceberg.metadata.snapshot_by_id(build.snapshot_id) is None:
+        raise NothingToPublishError(
+            f"{table.name}: the branch of build {build.id} was dropped, as of all builds that are published or ended "
+            "a week ago; clear `build` to build again"
+        )
 
 
 def reconcile(table: Table, ledger: Ledger, lake: Lake) -> list[str]:
@@ -142,13 +169,11 @@ def reconcile(table: Table, ledger: Ledger, lake: Lake) -> list[str]:
 
 
 def _move(table: Table, build: Build, candidates: list[Moved], ledger: Ledger, lake: Lake, outcome: Outcome) -> None:
-    """Commit and record the candidates that no later build has superseded."""
+    """Commit and record the candidates that are not on main already."""
     with ledger.transaction() as session:
         before = publishes.current(session, table.name, [c.partition for c in candidates])
-        newer = {p for p, current in before.items() if current.begin > build.begin}
         mine = {p for p, current in before.items() if current.build_id == build.id}
-        outcome.superseded = sorted(newer)
-        todo = [c for c in candidates if c.partition not in newer | mine]
+        todo = [c for c in candidates if c.partition not in mine]
         outcome.published = sorted(mine | {c.partition for c in todo})
         outcome.unchanged = [
             c.partition for c in todo if c.partition in before and before[c.partition].digest == c.digest
@@ -183,11 +208,7 @@ def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[
         done = _find(iceberg, build.id, partitions)
         if done is not None:
             return done.snapshot_id, todo
-        if build.snapshot_id is None or iceberg.metadata.snapshot_by_id(build.snapshot_id) is None:
-            raise NothingToPublishError(
-                f"{table.name}: the branch of build {build.id} was dropped, as of all builds that ended a week ago; "
-                "clear `build` to build again"
-            )
+        _require_branch(table, build, iceberg)
         # PyIceberg's own retries duplicated rows when one build was published twice at once: off, in memory only.
         iceberg.metadata = iceberg.metadata.model_copy(
             update={"properties": {**iceberg.metadata.properties, "commit.retry.num-retries": "0"}}

@@ -38,7 +38,8 @@ class Written:
 
 def live_claims(session: Session, table: Table, span: Range) -> list[Claim]:
     """Claims of builds that live and overlap the range."""
-    return list(session.scalars(_claims(table, span).where(Claim.heartbeat_at > func.now() - CLAIM_EXPIRES)))
+    alive = Claim.heartbeat_at > func.clock_timestamp() - CLAIM_EXPIRES
+    return list(session.scalars(_claims(table, span).where(alive)))
 
 
 def _claims(table: Table, span: Range) -> Select[Claim]:
@@ -99,7 +100,15 @@ def begin(session: Session, table: Table, span: Range, owner: str, identity: str
     session.add(build)
     session.flush()
     session.add(
-        Claim(build_id=build.id, table_name=table.name, range_start=span.start, range_end=span.end, owner=owner)
+        Claim(
+            build_id=build.id,
+            table_name=table.name,
+            range_start=span.start,
+            range_end=span.end,
+            owner=owner,
+            # Not now(), which is when the transaction began: it may have waited for the counter since.
+            heartbeat_at=func.clock_timestamp(),
+        )
     )
     return build
 
@@ -112,7 +121,10 @@ def pin(session: Session, build_id: str, pins: dict[str, Any]) -> None:
 def heartbeat(session: Session, build_id: str) -> bool:
     """Say that the build lives. False: its claim is gone, another try took over and it must stop."""
     beat = session.execute(
-        update(Claim).where(Claim.build_id == build_id).values(heartbeat_at=func.now()).returning(Claim.build_id)
+        update(Claim)
+        .where(Claim.build_id == build_id)
+        .values(heartbeat_at=func.clock_timestamp())
+        .returning(Claim.build_id)
     )
     return beat.first() is not None
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from feedmill.ledger.builds import CLAIM_EXPIRES
@@ -17,7 +17,7 @@ from feedmill.timeline import Range
 
 
 def held(session: Session, tables: Iterable[Table]) -> dict[str, dict[datetime, Held]]:
-    """By table and partition: its last checked build failed, was not accepted, and nothing later was published."""
+    """By table and partition: its last checked build failed, and neither it, accepted, nor a later one is published."""
     names = [table.name for table in tables]
     newest = (
         select(
@@ -35,10 +35,18 @@ def held(session: Session, tables: Iterable[Table]) -> dict[str, dict[datetime, 
         .order_by(Build.table_name, Verdict.partition, Build.begin.desc())
         .subquery()
     )
-    accepted = select(Acceptance.build_id).where(
-        Acceptance.build_id == newest.c.id,
-        Acceptance.partition == newest.c.partition,
-        Acceptance.snapshot_id == newest.c.snapshot_id,
+    # An accept publishes at once; killed in between, it has helped no reader.
+    accepted = (
+        select(Acceptance.build_id)
+        .join(
+            Partition,
+            and_(Partition.build_id == Acceptance.build_id, Partition.partition == Acceptance.partition),
+        )
+        .where(
+            Acceptance.build_id == newest.c.id,
+            Acceptance.partition == newest.c.partition,
+            Acceptance.snapshot_id == newest.c.snapshot_id,
+        )
     )
     later = select(Partition.build_id).where(
         Partition.table_name == newest.c.table_name,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from feedmill.ledger.models import Build, Intent, Partition, Publish, Touch
+from feedmill.ledger.models import Base, Build, Intent, Partition, Publish, Touch
 from feedmill.ledger.store import next_number
 
 
@@ -75,57 +76,51 @@ def record(
     before = current(session, build.table_name, [entry.partition for entry in moved])
     moved = [m for m in moved if m.partition not in before or before[m.partition].begin <= build.begin]
     changed = {m.partition for m in moved if m.partition not in before or before[m.partition].digest != m.digest}
-    # Last of all that waits: the counter stays locked from here to the commit.
+    at = at or session.execute(select(func.now())).scalar_one()
+    # Last of all that waits: the counter stays locked from here to the commit, for a few statements in all.
     if number is None:
         number = next_number(session) if changed else 0
+    states, history = [], []
     for entry in moved:
         is_changed = entry.partition in changed
-        kept = number if is_changed else before[entry.partition].number
-        values = {
+        both = {
+            "table_name": build.table_name,
+            "partition": entry.partition,
             "build_id": build.id,
-            "begin": build.begin,
-            "number": kept,
-            "identity": build.identity,
+            "number": number if is_changed else before[entry.partition].number,
             "rows": entry.rows,
-            "digest": entry.digest,
-            "published_at": at or func.now(),
-            "expired_at": None,
+            "published_at": at,
         }
-        session.execute(
-            insert(Partition)
-            .values(table_name=build.table_name, partition=entry.partition, **values)
-            .on_conflict_do_update(index_elements=["table_name", "partition"], set_=values)
-        )
-        session.execute(
-            insert(Publish)
-            .values(
-                table_name=build.table_name,
-                partition=entry.partition,
-                build_id=build.id,
-                number=kept,
-                rows=entry.rows,
-                changed=is_changed,
-                snapshot_id=snapshot_id,
-                published_at=at or func.now(),
-            )
-            .on_conflict_do_nothing()
-        )
-        if entry.touches is not None and is_changed:
-            _touch(session, build.table_name, entry, number)
+        own = {"begin": build.begin, "identity": build.identity, "digest": entry.digest, "expired_at": None}
+        states.append({**both, **own})
+        history.append({**both, "changed": is_changed, "snapshot_id": snapshot_id})
+    _upsert(session, Partition, ("table_name", "partition"), states)
+    if history:
+        session.execute(insert(Publish).on_conflict_do_nothing(), history)
+    _touch(session, build.table_name, [m for m in moved if m.touches is not None and m.partition in changed], number)
 
 
-def _touch(session: Session, table_name: str, entry: Moved, number: int) -> None:
+def _touch(session: Session, table_name: str, moved: list[Moved], number: int) -> None:
     """Old touches and new ones together carry the publish's number: a reader may have gained or lost rows."""
+    if not moved:
+        return
     session.execute(
         update(Touch)
-        .where(Touch.table_name == table_name, Touch.partition == entry.partition)
+        .where(Touch.table_name == table_name, Touch.partition.in_([m.partition for m in moved]))
         .values(rows=0, number=number)
     )
-    for touched, rows in (entry.touches or {}).items():
-        session.execute(
-            insert(Touch)
-            .values(table_name=table_name, partition=entry.partition, touched=touched, rows=rows, number=number)
-            .on_conflict_do_update(
-                index_elements=["table_name", "partition", "touched"], set_={"rows": rows, "number": number}
-            )
-        )
+    touches = [
+        {"table_name": table_name, "partition": m.partition, "touched": touched, "rows": rows, "number": number}
+        for m in moved
+        for touched, rows in (m.touches or {}).items()
+    ]
+    _upsert(session, Touch, ("table_name", "partition", "touched"), touches)
+
+
+def _upsert(session: Session, model: type[Base], key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Write rows that have the same columns, in place of those that have their key."""
+    if not rows:
+        return
+    new = insert(model)
+    others = {name: new.excluded[name] for name in rows[0] if name not in key}
+    session.execute(new.on_conflict_do_update(index_elements=key, set_=others), rows)

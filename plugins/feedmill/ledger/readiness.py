@@ -1,14 +1,15 @@
 """What a range still waits for: inputs that are not published, and partitions that another build has claimed.
 
-:func:`missing` is pure; :func:`not_ready` asks the ledger for many ranges at once, and says whose the missing
-partition is and what became of it.
+:func:`missing` is pure; :func:`not_ready` asks the ledger for many ranges at once, and :func:`lacking` for one that
+nobody waits for. Both say whose the missing partition is and what became of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,8 +18,8 @@ from feedmill.ledger import builds
 from feedmill.ledger.facts import load
 from feedmill.ledger.models import Build, Verdict
 from feedmill.ledger.staleness import Expired, Facts, as_of_partition, frozen_because
-from feedmill.spec import Input, Table
-from feedmill.timeline import Range
+from feedmill.spec import Input, Maintainer, Table
+from feedmill.timeline import Period, Range, parse
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,60 @@ class Wait:
     """The run, whose own claims do not keep it waiting."""
     since: datetime
 
+    def packed(self) -> dict[str, Any]:
+        """The wait as JSON, with what it asks of its table: whoever unpacks it may know another map, or none."""
+        inputs = [entry for entry in self.table.inputs if isinstance(entry, Input)]
+        return {
+            "table": _packed(self.table),
+            "inputs": [
+                {
+                    "table": _packed(entry.table),
+                    "lookback": entry.lookback.total_seconds(),
+                    "lag": entry.lag.total_seconds(),
+                    "as_of": entry.as_of,
+                    "optional": entry.optional,
+                    "by": entry.by,
+                }
+                for entry in inputs
+            ],
+            "start": self.span.start.isoformat(),
+            "end": self.span.end.isoformat(),
+            "owner": self.owner,
+            "since": self.since.isoformat(),
+        }
+
+    @classmethod
+    def unpacked(cls, packed: Mapping[str, Any]) -> Wait:
+        """The wait that was packed; of its table and those that it reads, what a wait asks and nothing else."""
+        inputs = [
+            Input(
+                _table(entry["table"], []),
+                lookback=timedelta(seconds=entry["lookback"]),
+                lag=timedelta(seconds=entry["lag"]),
+                as_of=entry["as_of"],
+                optional=entry["optional"],
+                by=entry["by"],
+            )
+            for entry in packed["inputs"]
+        ]
+        table = _table(packed["table"], inputs)
+        span = table.range(parse(packed["start"]), parse(packed["end"]))
+        return cls(table, span, packed["owner"], parse(packed["since"]))
+
+
+def _packed(table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "every": table.every.value,
+        "maintainer": table.maintainer.name,
+        "keep": table.keep.total_seconds(),
+    }
+
+
+def _table(packed: Mapping[str, Any], inputs: list[Input]) -> Table:
+    maintainer = Maintainer(packed["maintainer"], description="", link="")
+    return Table(packed["name"], Period(packed["every"]), inputs, maintainer, 3, timedelta(seconds=packed["keep"]))
+
 
 def not_ready(session: Session, waits: Iterable[Wait]) -> dict[Wait, str | None]:
     """For each, why it must wait, or None: it can be built now. One look at the ledger for all of them.
@@ -70,12 +125,38 @@ def _why(session: Session, wait: Wait, facts: Facts) -> str | None:
         return Never(error)
     lacks = missing(wait.table, wait.span, facts)
     if lacks:
-        return _explain(session, wait, lacks)
+        since = f" since {wait.since:%H:%M}"
+        return f"{wait.table.name} {wait.span}: waiting for {_explain(session, lacks, since)}"
     claims = [c for c in builds.live_claims(session, wait.table, wait.span) if c.owner != wait.owner]
     if claims:
         build, owner = claims[0].build_id, claims[0].owner
         return f"{wait.table.name} {wait.span}: waiting since {wait.since:%H:%M} for build {build} of {owner} to end."
     return None
+
+
+def lacking(session: Session, table: Table, span: Range) -> str | None:
+    """What the range needs and is not published, in two sentences; None: it can be built whole.
+
+    Raises:
+        FrozenError: it cannot be built at all.
+    """
+    facts = load(session, [table])
+    refuse_frozen(table, span, facts)
+    lacks = missing(table, span, facts)
+    return f"{table.name} {span} lacks {_explain(session, lacks)}" if lacks else None
+
+
+def refuse_future(table: Table, span: Range, now: datetime) -> None:
+    """Let a range pass that has ended: a partition is published as a whole, and an arrival hour sealed for ever.
+
+    Raises:
+        ValueError: one sentence that says when it will have ended.
+    """
+    if span.end > now:
+        raise ValueError(
+            f"{table.name} {span} has not ended: built now, it would lack what is still to come; "
+            f"wait until {span.end:%Y-%m-%dT%H:%M}"
+        )
 
 
 def refuse_frozen(table: Table, span: Range, facts: Facts) -> None:
@@ -124,14 +205,11 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:
     return found
 
 
-def _explain(session: Session, wait: Wait, lacks: list[Missing]) -> str:
-    """What is waited for, whose it is, and what became of it."""
+def _explain(session: Session, lacks: list[Missing], since: str = "") -> str:
+    """What is missing, whose it is, and what became of it."""
     first = lacks[0]
     more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
-    return (
-        f"{wait.table.name} {wait.span}: waiting for {first}{more} since {wait.since:%H:%M}. "
-        f"It belongs to {first.table.maintainer.name}; {_fate(session, first)}."
-    )
+    return f"{first}{more}{since}. It belongs to {first.table.maintainer.name}; {_fate(session, first)}."
 
 
 def _fate(session: Session, wanted: Missing) -> str:

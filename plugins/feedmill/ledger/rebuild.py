@@ -96,6 +96,9 @@ def rebuild(deployment: Deployment, now: datetime) -> Rebuilt:
             log.info("%s: no publish of the old epoch is under way", table.name)
     with ledger.transaction() as session:
         lock_counter(session)
+        # A build that began meanwhile has registered what it found.
+        registered = files.known_paths(session, [file.path for file in found])
+        found = [file for file in found if file.path not in registered]
         iceberg = {table.name: lake.load_if_exists(table) for table in tables}
         histories = _histories(deployment, iceberg)
         # Once more: a build that has begun since then has a begin of before the commits' numbers.
@@ -167,12 +170,13 @@ def _new_epoch(session: Session, histories: Mapping[str, Iterable[Commit]]) -> C
 
 
 def _end_builds(session: Session) -> None:
-    session.execute(delete(Claim))
+    # Builds before claims, as whatever ends a build does: the other way round, each would wait for the other.
     session.execute(
         update(Build)
         .where(Build.state == "running")
         .values(state="interrupted", error="the ledger was rebuilt", finished_at=func.now())
     )
+    session.execute(delete(Claim))
     session.execute(update(Intent).where(Intent.finished_at.is_(None)).values(finished_at=func.now()))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, create_engine, event, select, text
 from sqlalchemy.orm import Session
 
 from feedmill import connections
@@ -17,6 +19,20 @@ from feedmill.ledger.models import Counter
 _PUBLISH_LOCK = 0x0FEED
 _MIGRATE_LOCK = 0x0FEED0
 
+# Both ends give up a host that vanished without a word after a minute. By TCP's own two hours, the server would keep
+# its publish lock, and whoever waits for an answer would wait.
+_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+# Statements, since pgbouncer refuses a connection that brings options.
+_SERVERS_KEEPALIVES = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+
+log = logging.getLogger(__name__)
+
 
 class Ledger:
     """The relational record of files, builds, verdicts and published partitions; always PostgreSQL."""
@@ -24,7 +40,10 @@ class Ledger:
     def __init__(self, url: str):
         """``url`` is SQLAlchemy's, ``postgresql+psycopg2://…``; nothing is connected yet."""
         self.url = url
-        self.engine: Engine = create_engine(url, pool_size=2, max_overflow=8, pool_pre_ping=True)
+        self.engine: Engine = create_engine(
+            url, pool_size=2, max_overflow=8, pool_pre_ping=True, connect_args=_CONNECTION
+        )
+        event.listen(self.engine, "connect", _keep_alive)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -35,20 +54,17 @@ class Ledger:
     @contextmanager
     def table_lock(self, table_name: str) -> Iterator[None]:
         """The table's publish lock, held on a connection of its own; a killed holder's connection frees it."""
+        key = {"space": _PUBLISH_LOCK, "name": table_name}
         with self.engine.connect() as connection:
-            connection.execute(
-                text("SELECT pg_advisory_lock(:space, hashtext(:name))"),
-                {"space": _PUBLISH_LOCK, "name": table_name},
-            )
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:space, hashtext(:name))"), key):
+                log.info("%s: waiting for a publish, housekeeping or a doctor, which has the table's lock", table_name)
+                connection.execute(text("SELECT pg_advisory_lock(:space, hashtext(:name))"), key)
             # End the transaction: an idle one would hold back PostgreSQL's vacuum. The lock is the session's.
             connection.commit()
             try:
                 yield
             finally:
-                connection.execute(
-                    text("SELECT pg_advisory_unlock(:space, hashtext(:name))"),
-                    {"space": _PUBLISH_LOCK, "name": table_name},
-                )
+                connection.execute(text("SELECT pg_advisory_unlock(:space, hashtext(:name))"), key)
                 connection.commit()
 
 
@@ -56,6 +72,13 @@ class Ledger:
 def open_ledger(url: str | None = None) -> Ledger:
     """The ledger of the ``feedmill_ledger`` connection (or of ``url``); one engine a process."""
     return Ledger(url or connections.ledger_url())
+
+
+def _keep_alive(connection: Any, _: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_SERVERS_KEEPALIVES)
+    # A rollback, as of the pool's first ping, would undo them.
+    connection.commit()
 
 
 def lock_counter(session: Session) -> Counter:
@@ -78,7 +101,7 @@ def migrate(url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    engine = create_engine(url)
+    engine = create_engine(url, connect_args=_CONNECTION)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATE_LOCK})
         config.attributes["connection"] = connection

@@ -81,11 +81,7 @@ def build(
     clock = time.monotonic()
     ledger, lake = deployment.ledger, deployment.lake
     now = datetime.now(UTC)
-    if span.end > now and any(isinstance(entry, Files) for entry in table.inputs):
-        raise ValueError(
-            f"{table.name} {span} has not ended: building it now would seal its arrival hours; "
-            f"wait until {span.end:%Y-%m-%dT%H:%M}"
-        )
+    readiness.refuse_future(table, span, now)
     lake.ensure(table)
     for entry in table.inputs:
         if isinstance(entry, Input):
