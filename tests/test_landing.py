@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from feedmill import landing
 from feedmill.landing import LandingError, discover, verify
@@ -26,6 +31,32 @@ SOURCES = {source.name: source for source in (LINES, TABLES, ITEMS)}
 NOW = datetime(2026, 5, 2, 9, tzinfo=UTC)
 HOUR = "2026-05-01T13"
 TEXT = b'{"a": 1}\n' * 1000
+
+
+class Bucket(LocalFileSystem):
+    """A storage that tells digests as GCS does, an etag of the upload and one of the content, and has its faults."""
+
+    protocol = "bucket"
+    fault: ClassVar[OSError | None] = None
+
+    def info(self, path: Any, **options: Any) -> dict[str, Any]:
+        told: dict[str, Any] = super().info(path, **options)
+        if told["type"] == "file":
+            content = hashlib.md5(Path(told["name"]).read_bytes()).hexdigest()
+            told |= {"etag": f"uploaded {told['mtime']}", "md5Hash": content}
+        return told
+
+    def _open(self, *where: Any, **options: Any) -> Any:
+        if self.fault is not None:
+            raise self.fault
+        return super()._open(*where, **options)
+
+
+fsspec.register_implementation("bucket", Bucket, clobber=True)
+
+
+def in_bucket(root: Path, ledger: Ledger) -> list[File]:
+    return discover(f"bucket://{root}", SOURCES, ["events"], ledger, NOW)
 
 
 def put(root: Path, content: bytes, name: str = "a.jsonl", source: str = "lines", hour: str = HOUR) -> Path:
@@ -173,6 +204,22 @@ def test_a_parquet_file_without_its_footer_is_not_whole(tmp_path: Path, ledger: 
         assert reason is not None
         assert reason.startswith("not a whole Parquet file: ")
         assert "\n" not in reason
+
+
+@pytest.mark.parametrize("fault", [ConnectionError("reset"), TimeoutError("silence"), OSError("Forbidden")])
+@pytest.mark.parametrize(("name", "source"), [("a.parquet", "tables"), ("a.jsonl.gz", "lines")])
+def test_a_fault_of_the_storage_fails_the_discovery_and_is_no_defect_of_the_file(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, name: str, source: str, fault: OSError
+) -> None:
+    table = io.BytesIO()
+    pq.write_table(pa.table({"a": [1]}), table)
+    put(tmp_path, table.getvalue() if source == "tables" else gzip.compress(TEXT), name, source)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "fault", fault)
+        with pytest.raises(type(fault), match=str(fault)):
+            in_bucket(tmp_path, ledger)
+    (file,) = in_bucket(tmp_path, ledger)
+    assert file.defect is None
 
 
 def test_a_suffix_that_the_source_does_not_take_is_a_defect_and_not_a_silence(tmp_path: Path, ledger: Ledger) -> None:

@@ -8,6 +8,7 @@ arrival hour of its own and a defect that says where it belongs.
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -184,12 +185,27 @@ def _parquet_defect(fs: Any, path: str) -> str | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # The bytes first, with the storage's errors let through: Arrow raises OSError for a broken footer, too, and a fault
+    # that passes must not become a defect, which stays.
+    with fs.open(path, "rb") as stream:
+        footer = _footer(stream)
     try:
-        with fs.open(path, "rb") as stream:
-            pq.ParquetFile(stream)
+        pq.ParquetFile(pa.BufferReader(footer))
     except (pa.ArrowException, OSError) as error:
         return f"not a whole Parquet file: {str(error).splitlines()[0]}"
     return None
+
+
+def _footer(stream: Any) -> bytes:
+    """What Parquet's last 8 bytes say is its footer, and these; the whole file where it is shorter than that."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - 8))
+    end: bytes = stream.read()
+    if not end.endswith(b"PAR1"):
+        return end
+    stream.seek(max(0, size - 8 - int.from_bytes(end[:4], "little")))
+    footer: bytes = stream.read()
+    return footer
 
 
 def _gzip_defect(fs: Any, path: str) -> str | None:
