@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import logging
 import os
 import re
 from datetime import UTC, datetime
@@ -204,6 +205,33 @@ def test_a_parquet_file_without_its_footer_is_not_whole(tmp_path: Path, ledger: 
         assert reason is not None
         assert reason.startswith("not a whole Parquet file: ")
         assert "\n" not in reason
+
+
+def test_a_file_that_cannot_be_opened_stays_unregistered_and_is_named_while_the_others_are_found(
+    tmp_path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    hour = put(tmp_path, TEXT).parent
+    (hour / "folder.jsonl").symlink_to(tmp_path)
+    (hour / "nowhere.jsonl").symlink_to(tmp_path / "later.jsonl")
+    with caplog.at_level(logging.WARNING, "feedmill.landing"):
+        assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["a.jsonl"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"file://{hour}/{name}.jsonl cannot be opened, and is not registered until it can: {why}"
+        for name, why in (("folder", "Is a directory"), ("nowhere", "No such file or directory"))
+    ]
+    (tmp_path / "later.jsonl").write_bytes(TEXT)
+    assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["nowhere.jsonl"]
+
+
+@pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied"), FileNotFoundError("a.parquet")])
+def test_a_file_of_another_user_or_one_that_went_after_it_was_listed_fails_no_discovery(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    put(tmp_path, b"not read", "a.parquet", "tables")
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "fault", fault)  # root, whom the tests may run as, reads other users' files
+        assert in_bucket(tmp_path, ledger) == []
+    assert len(in_bucket(tmp_path, ledger)) == 1
 
 
 @pytest.mark.parametrize("fault", [ConnectionError("reset"), TimeoutError("silence"), OSError("Forbidden")])

@@ -8,6 +8,7 @@ arrival hour of its own and a defect that says where it belongs.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import zlib
 from collections.abc import Iterable, Mapping
@@ -27,7 +28,12 @@ from feedmill.timeline import HOUR, parse
 if TYPE_CHECKING:
     from feedmill.ledger.models import File
 
+log = logging.getLogger(__name__)
+
 _CHUNK = 1 << 20
+
+_OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError)
+"""Errors of a file and not of its storage: it went, or is a link to nothing or to a folder, or is another user's."""
 
 
 class LandingError(ValueError):
@@ -46,17 +52,38 @@ def discover(
 def new_files(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger
 ) -> list[FoundFile]:
-    """The files of the landing zone that are not registered, inspected."""
+    """The files of the landing zone that are not registered, inspected; one that cannot be opened is left for later."""
     fs, root = fsspec.core.url_to_fs(landing)
     wanted = [source for source in sources.values() if source.kind in set(kinds)]
     candidates = [(source, path, info) for source in wanted for path, info in _list(fs, root, source)]
     with ledger.transaction() as session:
         known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
-    return [
-        _inspect(fs, root, source, path, info)
-        for source, path, info in candidates
-        if fs.unstrip_protocol(path) not in known
-    ]
+    inspected = []
+    for source, path, info in candidates:
+        url = fs.unstrip_protocol(path)
+        if url in known:
+            continue
+        try:
+            inspected.append(_inspect(fs, root, source, path, info))
+        except _OF_ONE_FILE as error:
+            log.warning("%s cannot be opened, and is not registered until it can: %s", url, _words(error))
+    return inspected
+
+
+def why_closed(url: str) -> str | None:
+    """Why a file that lies in the landing zone cannot be opened; None where it can, or has gone meanwhile."""
+    fs, path = fsspec.core.url_to_fs(url)
+    try:
+        with fs.open(path, "rb"):
+            return None
+    except FileNotFoundError as error:
+        return _words(error) if fs.lexists(path) else None
+    except _OF_ONE_FILE as error:
+        return _words(error)
+
+
+def _words(error: OSError) -> str:
+    return str(error.strerror or error)
 
 
 @dataclass(frozen=True)
