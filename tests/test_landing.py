@@ -271,6 +271,30 @@ def test_a_file_that_changed_after_it_was_registered_is_named_with_the_way_out(t
         verify([file])
 
 
+def test_a_file_that_was_put_back_is_unchanged_although_the_storage_gives_it_another_etag(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    path = put(tmp_path, TEXT)
+    (file,) = in_bucket(tmp_path, ledger)
+    path.unlink()
+    put(tmp_path, TEXT)
+    os.utime(path, (1_777_000_000, 1_777_000_000))
+    verify([file])
+    path.write_bytes(TEXT[:-3] + b"2}\n")
+    with pytest.raises(LandingError, match="changed after it was registered"):
+        verify([file])
+
+
+def test_a_file_whose_etag_was_registered_is_unchanged_as_long_as_it_has_it(tmp_path: Path, ledger: Ledger) -> None:
+    path = put(tmp_path, TEXT)
+    (file,) = in_bucket(tmp_path, ledger)
+    file.etag = Bucket().info(str(path))["etag"]
+    verify([file])
+    os.utime(path, (1_777_000_000, 1_777_000_000))
+    with pytest.raises(LandingError, match="changed after it was registered"):
+        verify([file])
+
+
 @pytest.mark.parametrize("name", ["two words.jsonl", "100%20.jsonl", "für.jsonl", "a[1].jsonl", "a#b?.jsonl"])
 def test_a_name_is_registered_as_it_is_and_found_again(tmp_path: Path, ledger: Ledger, name: str) -> None:
     put(tmp_path, TEXT, name)

@@ -123,7 +123,8 @@ def verify(registered: Iterable[File]) -> None:
             raise LandingError(
                 f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back"
             ) from None
-        if info["size"] != file.size or _etag(fs, path, info) != file.etag:
+        # Any of them: the one that was registered was the first of what the storage told then, or an etag of old.
+        if info["size"] != file.size or file.etag not in _etags(fs, path, info):
             raise LandingError(
                 f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}: what was built "
                 f"from it could not be built again. Put the old file back, and land the new one under another name"
@@ -150,7 +151,7 @@ def _inspect(fs: Any, root: str, source: Source, path: str, info: dict[str, Any]
         kind=source.kind,
         folder_hour=hour,
         size=info["size"],
-        etag=_etag(fs, path, info),
+        etag=_etags(fs, path, info)[0],
         received_at=_modified(info),
         defect=_misplaced(root, source, path) if hour is None else _defect(fs, source, path),
     )
@@ -187,11 +188,16 @@ def _modified(info: dict[str, Any]) -> datetime:
     raise LandingError(f"{info.get('name')}: the storage tells no modification time")
 
 
-def _etag(fs: Any, path: str, info: dict[str, Any]) -> str:
-    """The storage's own etag; a digest of the content where there is none, as on a local disk."""
-    for key in ("etag", "ETag", "md5Hash", "crc32c"):
-        if info.get(key):
-            return str(info[key])
+def _etags(fs: Any, path: str, info: dict[str, Any]) -> list[str]:
+    """What the storage tells of the file, its content first; a digest of our own where nothing, as on a local disk.
+
+    GCS gives each upload another etag: by it a file that was put back, the same bytes, would be a changed one.
+    """
+    told = [str(info[key]) for key in ("md5Hash", "crc32c", "etag", "ETag") if info.get(key)]
+    return told or [_digest(fs, path)]
+
+
+def _digest(fs: Any, path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with fs.open(path, "rb") as stream:
         while chunk := stream.read(_CHUNK):
