@@ -197,6 +197,8 @@ def test_every_source_is_a_module_of_its_name_with_suffixes_that_no_sibling_fold
         assert list(inspect.signature(module.read).parameters) == ["rows"]
         assert source.suffixes
         assert all(suffix.startswith(".") for suffix in source.suffixes)
+        assert bool(source.columns) == (source.layout == "parquet"), "nothing else is read"
+        assert not {"source_file", "file_name", "line", "received_at", "arrival_hour"} & set(source.columns)
 
 
 def test_every_dag_file_parses_and_each_table_has_one_dag_of_its_name(parsed: dict[str, Any]) -> None:

@@ -114,6 +114,28 @@ def test_a_folder_that_names_no_hour_is_named_until_its_files_are_moved(
     assert see() == []
 
 
+def test_a_file_that_cannot_be_opened_is_named_with_its_reason_until_it_can(
+    deployment: Deployment, see: Callable[[], list[Finding]]
+) -> None:
+    folder = Path(deployment.lake.landing.removeprefix("file://")) / "log" / "2026-05-01T00"
+    folder.mkdir(parents=True)
+    link = folder / "a.jsonl"
+    link.symlink_to(folder / ".a.jsonl")
+
+    def discover() -> None:
+        landing.discover(deployment.lake.landing, deployment.sources, ["events"], deployment.ledger, datetime.now(UTC))
+
+    discover()
+    (finding,) = see()
+    assert (finding.ill, finding.names) == (Ill.CLOSED, (link.as_uri(),))
+    assert f"1 landed file cannot be opened: {link.as_uri()} (No such file or directory)" in finding.what
+    assert "Let Feedmill's user read them, or take them away" in finding.mend
+    (folder / ".a.jsonl").write_text("{}\n")
+    assert ills(see()) == [Ill.NOT_REGISTERED]
+    discover()
+    assert see() == []
+
+
 @pytest.fixture
 def shop(lake: Lake, ledger: Ledger, tmp_path: Path) -> Workshop:
     return Workshop(lake, ledger, tmp_path)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
+import logging
 import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from feedmill import landing
 from feedmill.landing import LandingError, discover, verify
@@ -26,6 +32,32 @@ SOURCES = {source.name: source for source in (LINES, TABLES, ITEMS)}
 NOW = datetime(2026, 5, 2, 9, tzinfo=UTC)
 HOUR = "2026-05-01T13"
 TEXT = b'{"a": 1}\n' * 1000
+
+
+class Bucket(LocalFileSystem):
+    """A storage that tells digests as GCS does, an etag of the upload and one of the content, and has its faults."""
+
+    protocol = "bucket"
+    fault: ClassVar[OSError | None] = None
+
+    def info(self, path: Any, **options: Any) -> dict[str, Any]:
+        told: dict[str, Any] = super().info(path, **options)
+        if told["type"] == "file":
+            content = hashlib.md5(Path(told["name"]).read_bytes()).hexdigest()
+            told |= {"etag": f"uploaded {told['mtime']}", "md5Hash": content}
+        return told
+
+    def _open(self, *where: Any, **options: Any) -> Any:
+        if self.fault is not None:
+            raise self.fault
+        return super()._open(*where, **options)
+
+
+fsspec.register_implementation("bucket", Bucket, clobber=True)
+
+
+def in_bucket(root: Path, ledger: Ledger) -> list[File]:
+    return discover(f"bucket://{root}", SOURCES, ["events"], ledger, NOW)
 
 
 def put(root: Path, content: bytes, name: str = "a.jsonl", source: str = "lines", hour: str = HOUR) -> Path:
@@ -175,6 +207,49 @@ def test_a_parquet_file_without_its_footer_is_not_whole(tmp_path: Path, ledger: 
         assert "\n" not in reason
 
 
+def test_a_file_that_cannot_be_opened_stays_unregistered_and_is_named_while_the_others_are_found(
+    tmp_path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    hour = put(tmp_path, TEXT).parent
+    (hour / "folder.jsonl").symlink_to(tmp_path)
+    (hour / "nowhere.jsonl").symlink_to(tmp_path / "later.jsonl")
+    with caplog.at_level(logging.WARNING, "feedmill.landing"):
+        assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["a.jsonl"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"file://{hour}/{name}.jsonl cannot be opened, and is not registered until it can: {why}"
+        for name, why in (("folder", "Is a directory"), ("nowhere", "No such file or directory"))
+    ]
+    (tmp_path / "later.jsonl").write_bytes(TEXT)
+    assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["nowhere.jsonl"]
+
+
+@pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied"), FileNotFoundError("a.parquet")])
+def test_a_file_of_another_user_or_one_that_went_after_it_was_listed_fails_no_discovery(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    put(tmp_path, b"not read", "a.parquet", "tables")
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "fault", fault)  # root, whom the tests may run as, reads other users' files
+        assert in_bucket(tmp_path, ledger) == []
+    assert len(in_bucket(tmp_path, ledger)) == 1
+
+
+@pytest.mark.parametrize("fault", [ConnectionError("reset"), TimeoutError("silence"), OSError("Forbidden")])
+@pytest.mark.parametrize(("name", "source"), [("a.parquet", "tables"), ("a.jsonl.gz", "lines")])
+def test_a_fault_of_the_storage_fails_the_discovery_and_is_no_defect_of_the_file(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, name: str, source: str, fault: OSError
+) -> None:
+    table = io.BytesIO()
+    pq.write_table(pa.table({"a": [1]}), table)
+    put(tmp_path, table.getvalue() if source == "tables" else gzip.compress(TEXT), name, source)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "fault", fault)
+        with pytest.raises(type(fault), match=str(fault)):
+            in_bucket(tmp_path, ledger)
+    (file,) = in_bucket(tmp_path, ledger)
+    assert file.defect is None
+
+
 def test_a_suffix_that_the_source_does_not_take_is_a_defect_and_not_a_silence(tmp_path: Path, ledger: Ledger) -> None:
     reason = defect(tmp_path, ledger, TEXT, "a.csv")
     assert reason == "lines takes .jsonl, .jsonl.gz files; this is a.csv"
@@ -193,6 +268,30 @@ def test_a_file_that_changed_after_it_was_registered_is_named_with_the_way_out(t
     verify([file])  # the same bytes, another time: nothing has changed
     path.unlink()
     with pytest.raises(LandingError, match=r"a\.jsonl was registered at .* and is gone; put it back"):
+        verify([file])
+
+
+def test_a_file_that_was_put_back_is_unchanged_although_the_storage_gives_it_another_etag(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    path = put(tmp_path, TEXT)
+    (file,) = in_bucket(tmp_path, ledger)
+    path.unlink()
+    put(tmp_path, TEXT)
+    os.utime(path, (1_777_000_000, 1_777_000_000))
+    verify([file])
+    path.write_bytes(TEXT[:-3] + b"2}\n")
+    with pytest.raises(LandingError, match="changed after it was registered"):
+        verify([file])
+
+
+def test_a_file_whose_etag_was_registered_is_unchanged_as_long_as_it_has_it(tmp_path: Path, ledger: Ledger) -> None:
+    path = put(tmp_path, TEXT)
+    (file,) = in_bucket(tmp_path, ledger)
+    file.etag = Bucket().info(str(path))["etag"]
+    verify([file])
+    os.utime(path, (1_777_000_000, 1_777_000_000))
+    with pytest.raises(LandingError, match="changed after it was registered"):
         verify([file])
 
 

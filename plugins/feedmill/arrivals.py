@@ -1,5 +1,7 @@
 """Putting files into the landing zone: each under its arrival hour, whole or not at all, and never over another.
 
+Two that land under one name at the same moment are told apart on a local disk only: see :meth:`_Zone._named`.
+
 A file lands as it is, in the present hour. Or a log of the past is replayed: with ``shift_to``, the events of all
 given files move together, so that their last hour ends there, and every hour's piece lands in its own hour. Which
 files of a folder or an archive are a source's own, under which name they land and how they are replayed, the source's
@@ -9,6 +11,7 @@ module in ``include/spark/sources`` may say (its functions ``wanted``, ``landed_
 from __future__ import annotations
 
 import importlib
+import os
 import tempfile
 import uuid
 import zipfile
@@ -21,6 +24,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from feedmill.spec import Source
 from feedmill.timeline import HOUR
@@ -253,7 +257,7 @@ class _Zone:
         self._fs, self._root = fsspec.core.url_to_fs(landing)
 
     def put(self, source: str, hour: datetime, name: str, content: Iterable[bytes]) -> Arrival:
-        """Write the content under a hidden name, then rename: a reader never sees half a file.
+        """Write the content under a hidden name, then give it its own: a reader never sees half a file.
 
         Raises:
             ArrivalError: the name is taken by another content.
@@ -267,23 +271,38 @@ class _Zone:
             with fs.open(draft, "wb") as stream:
                 for chunk in content:
                     size += stream.write(chunk)
-            state: Literal["landed", "already"] = (
-                "already" if self._taken(final, draft, size, source, name) else "landed"
-            )
-            if state == "landed":
-                fs.mv(draft, final)
+            landed = self._named(draft, final)
+            if not landed:
+                self._refuse_another(final, draft, size, source, name)
         finally:
             if fs.exists(draft):
                 fs.rm_file(draft)
-        return Arrival(source, hour, fs.unstrip_protocol(final), size, state)
+        return Arrival(source, hour, fs.unstrip_protocol(final), size, "landed" if landed else "already")
 
-    def _taken(self, final: str, draft: str, size: int, source: str, name: str) -> bool:
-        """Whether the very content lies there already; another one must stay, because it may have been read."""
-        fs = self._fs
-        if not fs.exists(final):
+    def _named(self, draft: str, final: str) -> bool:
+        """Whether the draft has got its name; False where something has it already.
+
+        On a local disk one step does both, for two landings of one name may meet. Elsewhere a file that comes between
+        the look and the move is replaced.
+        """
+        if isinstance(self._fs, LocalFileSystem):
+            try:
+                os.link(draft, final)
+                return True
+            except FileExistsError:
+                return False
+            except OSError:
+                pass  # a file system without hard links, such as FAT, or a bucket that is shown as folders
+        if self._fs.exists(final):
             return False
-        if fs.info(final)["size"] == size and _same(fs, final, draft):
-            return True
+        self._fs.mv(draft, final)
+        return True
+
+    def _refuse_another(self, final: str, draft: str, size: int, source: str, name: str) -> None:
+        """Where the very content lies, all is well; another one must stay, because it may have been read."""
+        fs = self._fs
+        if fs.exists(final) and fs.info(final)["size"] == size and _same(fs, final, draft):
+            return
         raise ArrivalError(
             f"{fs.unstrip_protocol(final)} is there with other content, and {source} may have been built from it; "
             f"land the new one under another name than {name}"

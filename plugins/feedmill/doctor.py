@@ -35,6 +35,7 @@ class Ill(StrEnum):
     LEFT_BRANCH = "branch left behind"
     FILE_ALTERED = "file missing or changed"
     NOT_REGISTERED = "file not registered"
+    CLOSED = "file cannot be opened"
     MISPLACED = "folder names no hour"
     DDL_DIFFERS = "DDL differs"
 
@@ -122,6 +123,8 @@ class Waiting:
     folder_hour: datetime | None
     """None where its folder names no hour."""
     modified: datetime
+    closed: str | None = None
+    """Why it cannot be opened; None where it can."""
 
 
 @dataclass(frozen=True)
@@ -257,9 +260,20 @@ def _altered(files: Mapping[str, Literal["gone", "changed"]]) -> Iterator[Findin
             yield Finding(Ill.FILE_ALTERED, "", what, mend, urls)
 
 
-def _waiting(files: Iterable[Waiting], now: datetime) -> Iterator[Finding]:
+def _waiting(files: Sequence[Waiting], now: datetime) -> Iterator[Finding]:
+    if closed := [f for f in files if f.closed]:
+        yield Finding(
+            Ill.CLOSED,
+            "",
+            f"{len(closed)} landed file{'s' * (len(closed) > 1)} cannot be opened: "
+            f"{_some([f'{f.url} ({f.closed})' for f in closed])}",
+            "Let Feedmill's user read them, or take them away: until then no build registers them.",
+            tuple(f.url for f in closed),
+        )
     late = [
-        f for f in files if max(f.folder_hour + HOUR.length if f.folder_hour else f.modified, f.modified) + GRACE < now
+        f
+        for f in files
+        if not f.closed and max(f.folder_hour + HOUR.length if f.folder_hour else f.modified, f.modified) + GRACE < now
     ]
     if late:
         yield Finding(

@@ -179,7 +179,10 @@ def _files(
             altered[entry.path] = "gone"
         elif there.size != entry.size or ((contents or there.modified != entry.received_at) and not _is_whole(entry)):
             altered[entry.path] = "changed"
-    return [Waiting(file.url, file.folder_hour, file.modified) for file in found.values()], altered, misplaced
+    waiting = [
+        Waiting(file.url, file.folder_hour, file.modified, landing.why_closed(file.url)) for file in found.values()
+    ]
+    return waiting, altered, misplaced
 
 
 def _is_whole(file: File) -> bool:

@@ -8,6 +8,8 @@ arrival hour of its own and a defect that says where it belongs.
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +28,12 @@ from feedmill.timeline import HOUR, parse
 if TYPE_CHECKING:
     from feedmill.ledger.models import File
 
+log = logging.getLogger(__name__)
+
 _CHUNK = 1 << 20
+
+_OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError)
+"""Errors of a file and not of its storage: it went, or is a link to nothing or to a folder, or is another user's."""
 
 
 class LandingError(ValueError):
@@ -45,17 +52,38 @@ def discover(
 def new_files(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger
 ) -> list[FoundFile]:
-    """The files of the landing zone that are not registered, inspected."""
+    """The files of the landing zone that are not registered, inspected; one that cannot be opened is left for later."""
     fs, root = fsspec.core.url_to_fs(landing)
     wanted = [source for source in sources.values() if source.kind in set(kinds)]
     candidates = [(source, path, info) for source in wanted for path, info in _list(fs, root, source)]
     with ledger.transaction() as session:
         known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
-    return [
-        _inspect(fs, root, source, path, info)
-        for source, path, info in candidates
-        if fs.unstrip_protocol(path) not in known
-    ]
+    inspected = []
+    for source, path, info in candidates:
+        url = fs.unstrip_protocol(path)
+        if url in known:
+            continue
+        try:
+            inspected.append(_inspect(fs, root, source, path, info))
+        except _OF_ONE_FILE as error:
+            log.warning("%s cannot be opened, and is not registered until it can: %s", url, _words(error))
+    return inspected
+
+
+def why_closed(url: str) -> str | None:
+    """Why a file that lies in the landing zone cannot be opened; None where it can, or has gone meanwhile."""
+    fs, path = fsspec.core.url_to_fs(url)
+    try:
+        with fs.open(path, "rb"):
+            return None
+    except FileNotFoundError as error:
+        return _words(error) if fs.lexists(path) else None
+    except _OF_ONE_FILE as error:
+        return _words(error)
+
+
+def _words(error: OSError) -> str:
+    return str(error.strerror or error)
 
 
 @dataclass(frozen=True)
@@ -95,7 +123,8 @@ def verify(registered: Iterable[File]) -> None:
             raise LandingError(
                 f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back"
             ) from None
-        if info["size"] != file.size or _etag(fs, path, info) != file.etag:
+        # Any of them: the one that was registered was the first of what the storage told then, or an etag of old.
+        if info["size"] != file.size or file.etag not in _etags(fs, path, info):
             raise LandingError(
                 f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}: what was built "
                 f"from it could not be built again. Put the old file back, and land the new one under another name"
@@ -122,7 +151,7 @@ def _inspect(fs: Any, root: str, source: Source, path: str, info: dict[str, Any]
         kind=source.kind,
         folder_hour=hour,
         size=info["size"],
-        etag=_etag(fs, path, info),
+        etag=_etags(fs, path, info)[0],
         received_at=_modified(info),
         defect=_misplaced(root, source, path) if hour is None else _defect(fs, source, path),
     )
@@ -159,11 +188,16 @@ def _modified(info: dict[str, Any]) -> datetime:
     raise LandingError(f"{info.get('name')}: the storage tells no modification time")
 
 
-def _etag(fs: Any, path: str, info: dict[str, Any]) -> str:
-    """The storage's own etag; a digest of the content where there is none, as on a local disk."""
-    for key in ("etag", "ETag", "md5Hash", "crc32c"):
-        if info.get(key):
-            return str(info[key])
+def _etags(fs: Any, path: str, info: dict[str, Any]) -> list[str]:
+    """What the storage tells of the file, its content first; a digest of our own where nothing, as on a local disk.
+
+    GCS gives each upload another etag: by it a file that was put back, the same bytes, would be a changed one.
+    """
+    told = [str(info[key]) for key in ("md5Hash", "crc32c", "etag", "ETag") if info.get(key)]
+    return told or [_digest(fs, path)]
+
+
+def _digest(fs: Any, path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with fs.open(path, "rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -184,12 +218,27 @@ def _parquet_defect(fs: Any, path: str) -> str | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # The bytes first, with the storage's errors let through: Arrow raises OSError for a broken footer, too, and a fault
+    # that passes must not become a defect, which stays.
+    with fs.open(path, "rb") as stream:
+        footer = _footer(stream)
     try:
-        with fs.open(path, "rb") as stream:
-            pq.ParquetFile(stream)
+        pq.ParquetFile(pa.BufferReader(footer))
     except (pa.ArrowException, OSError) as error:
         return f"not a whole Parquet file: {str(error).splitlines()[0]}"
     return None
+
+
+def _footer(stream: Any) -> bytes:
+    """What Parquet's last 8 bytes say is its footer, and these; the whole file where it is shorter than that."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - 8))
+    end: bytes = stream.read()
+    if not end.endswith(b"PAR1"):
+        return end
+    stream.seek(max(0, size - 8 - int.from_bytes(end[:4], "little")))
+    footer: bytes = stream.read()
+    return footer
 
 
 def _gzip_defect(fs: Any, path: str) -> str | None:

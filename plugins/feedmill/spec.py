@@ -40,13 +40,15 @@ class Ripple(StrEnum):
 class Source:
     """A log format, and the folder of the landing zone that holds its files.
 
-    ``layout`` says how its files are cut into rows: text lines (``.gz`` is decompressed) or Parquet.
+    ``layout`` says how its files are cut into rows: text lines (``.gz`` is decompressed) or Parquet. Of Parquet,
+    ``columns`` are those that its ``read`` looks at; what else a file has is left alone.
     """
 
     name: str
     kind: FileKind
     suffixes: tuple[str, ...]
     layout: Literal["lines", "parquet"]
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """Landing: whole or not at all, never over another file, and a log of the past in its own hours."""
 
+import errno
 import gzip
 import json
+import os
+import shutil
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,6 +62,41 @@ def test_another_content_of_the_same_name_is_refused_and_the_old_one_stays(zone,
         put(zone, "events_jsonl", path)
     assert landed(zone) == ["events_jsonl/2026-05-01T13/a.jsonl"]
     assert (zone / landed(zone)[0]).read_bytes() == before
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_file_that_another_process_lands_at_the_same_moment_stays(zone, tmp_path, monkeypatch, same):
+    path = events(tmp_path / "a.jsonl", "2026-05-01T13:00:00Z")
+    final = zone / "events_jsonl/2026-05-01T13/a.jsonl"
+    other = path.read_bytes() if same else b"of another process"
+
+    def a_moment_later(step):
+        def call(*args, **options):
+            final.write_bytes(other)
+            return step(*args, **options)
+
+        return call
+
+    # Whichever gives the file its name.
+    for module, step in ((os, "link"), (os, "rename"), (shutil, "move")):
+        monkeypatch.setattr(module, step, a_moment_later(getattr(module, step)))
+    if same:
+        assert [arrival.state for arrival in put(zone, "events_jsonl", path)] == ["already"]
+    else:
+        with pytest.raises(ArrivalError, match="is there with other content"):
+            put(zone, "events_jsonl", path)
+    assert final.read_bytes() == other
+    assert landed(zone) == ["events_jsonl/2026-05-01T13/a.jsonl"]
+
+
+def test_a_disk_without_hard_links_takes_files_too(zone, tmp_path, monkeypatch):
+    def link(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    path = events(tmp_path / "a.jsonl", "2026-05-01T13:00:00Z")
+    assert [put(zone, "events_jsonl", path)[0].state for _ in range(2)] == ["landed", "already"]
+    assert landed(zone) == ["events_jsonl/2026-05-01T13/a.jsonl"]
 
 
 def test_a_reader_sees_a_name_only_when_the_file_is_whole(zone, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from feedmill.connections import CATALOG
 from feedmill.lake.catalog import Lake
 from feedmill.ledger.models import File
 from feedmill.runner import frames
+from feedmill.runner.parquet import read_schema
 from feedmill.spec import Files, Input, Maintainer, Source, Table
 from feedmill.timeline import DAY, HOUR, Period, Range, days, hours
 
@@ -93,8 +94,10 @@ def test_parquet_rows_are_numbered_and_two_schemas_are_read_each_by_its_own(smal
     pq.write_table(pa.table({"n": list(range(40)), "x": ["a" * 30] * 40}), first, row_group_size=10)
     pq.write_table(pa.table({"n": [100, 101], "x": ["b", "c"]}), again)
     pq.write_table(pa.table({"n": ["text", "too"], "line": [7, 8]}), other)
-    found = frames._parquet_rows(small_blocks, [registered(p, "events_parquet") for p in (first, again, other)])
-    assert len(found) == 2, "one frame a schema"
+    files = [registered(p, "events_parquet") for p in (first, again, other)]
+    by_schema, unreadable = frames._by_schema(files, ("n", "x", "y"))
+    assert (len(by_schema), unreadable) == (2, {})
+    found = [frames._parquet_rows(small_blocks, schema, group) for schema, group in by_schema.items()]
     rows = [row.asDict() for frame in found for row in frame.collect()]
     assert {(row["file_name"], row["line"], row["n"]) for row in rows} == {
         *((first.name, n + 1, n) for n in range(40)),
@@ -104,6 +107,48 @@ def test_parquet_rows_are_numbered_and_two_schemas_are_read_each_by_its_own(smal
         (other.name, 2, "too"),
     }
     assert len(rows) == 44
+
+
+MINUTE = pa.array([START + timedelta(minutes=1)], pa.timestamp("us", "UTC"))
+WRITTEN = {
+    "flag": pa.array([True]),
+    "byte": pa.array([-1], pa.int8()),
+    "short": pa.array([-1], pa.int16()),
+    "int": pa.array([-1], pa.int32()),
+    "long": pa.array([-1]),
+    "unsigned_byte": pa.array([200], pa.uint8()),
+    "unsigned_short": pa.array([60_000], pa.uint16()),
+    "unsigned_int": pa.array([4_000_000_000], pa.uint32()),
+    "unsigned_long": pa.array([18_000_000_000_000_000_000], pa.uint64()),
+    "float": pa.array([0.5], pa.float32()),
+    "double": pa.array([0.5]),
+    "decimal": pa.array([1], pa.decimal128(5, 2)),
+    "text": pa.array(["a"]),
+    "large_text": pa.array(["a"], pa.large_string()),
+    "dictionary": pa.array(["a"]).dictionary_encode(),
+    "bytes": pa.array([b"a"]),
+    "fixed_bytes": pa.array([b"ab"], pa.binary(2)),
+    "date": pa.array([date(2026, 5, 1)]),
+    "duration": pa.array([1], pa.duration("us")),
+    "time": MINUTE,
+    "time_in_milliseconds": MINUTE.cast(pa.timestamp("ms", "UTC")),
+    "time_without_zone": pa.array([datetime(2026, 5, 1)], pa.timestamp("us")),
+    "list": pa.array([["a", None]]),
+    "map": pa.array([[(1, "a")]], pa.map_(pa.int32(), pa.string())),
+    "struct.with.dots": pa.array([{"a.b": 1, "c": [{"d": "x"}]}]),
+}
+
+
+@pytest.mark.parametrize("int96", [False, True])
+def test_a_column_has_the_type_that_spark_itself_gives_it(spark: Any, tmp_path: Path, int96: bool) -> None:
+    from pyspark.sql.types import StructType
+
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(WRITTEN), path, use_deprecated_int96_timestamps=int96)
+    schema = StructType.fromJson(json.loads(read_schema(pq.ParquetFile(path), WRITTEN)))
+    given, own = spark.read.schema(schema).parquet(str(path)), spark.read.parquet(str(path))
+    assert given.dtypes == own.dtypes
+    assert given.collect() == own.collect()
 
 
 class Ddls:
@@ -141,6 +186,78 @@ def test_a_file_with_a_defect_is_one_record_with_its_reason_beside_the_rows_of_t
     nothing = frames.records(spark, entry, reader, span, [], lake, sources)
     assert nothing.columns == list(rows[0].asDict())
     assert nothing.count() == 0
+
+
+def parquet_records(spark: Any, tmp_path: Path, **files: dict[str, Any]) -> dict[str, Any]:
+    """The one record of each file, by its name."""
+    from include.spark.sources.events_parquet import SOURCE
+
+    for name, columns in files.items():
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    entry = Files("events")
+    reader = Table("events.landed", HOUR, [entry], TEAM, 2, days(9))
+    given = [registered(tmp_path / f"{name}.parquet", SOURCE.name) for name in files]
+    lake: Any = Ddls()
+    rows = frames.records(spark, entry, reader, reader.one(START), given, lake, {SOURCE.name: SOURCE}).collect()
+    assert len(rows) == len(files)
+    return {Path(row["source_file"]).stem: row for row in rows}
+
+
+CLICK = {"event_id": ["e1"], "event_time": MINUTE, "event_type": ["click"], "item_id": ["i1"]}
+FOREIGN = {
+    "geo.country": ["x"],
+    "place": ["x"],
+    "_metadata": ["x"],
+    "line": [7],
+    "Flag": [1],
+    "flag": [2],
+    "seen_at": pa.array([1], pa.timestamp("ns", "UTC")),
+    "clock": pa.array([1], pa.time64("us")),
+}
+
+
+def test_parquet_columns_that_nobody_reads_may_have_any_name_and_type(spark: Any, tmp_path: Path) -> None:
+    rows = parquet_records(
+        spark,
+        tmp_path,
+        plain=CLICK,
+        odd=FOREIGN | CLICK,
+        nothing_known=FOREIGN | {"EVENT_ID": ["e1"]},
+        of_nulls=CLICK | {"user_id": pa.nulls(1), "position": pa.nulls(1)},
+    )
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        "plain": None,
+        "odd": None,
+        "nothing_known": "event_id is missing",
+        "of_nulls": None,
+    }
+    assert (rows["odd"]["event_id"], rows["odd"]["line"]) == ("e1", 1)
+    assert rows["odd"]["event_time"] == rows["plain"]["event_time"]
+
+
+def test_a_parquet_file_with_a_column_that_spark_does_not_read_is_one_record_with_its_reason(
+    spark: Any, tmp_path: Path
+) -> None:
+    again = "land the rows in a new file, with"
+    rows = parquet_records(
+        spark,
+        tmp_path,
+        good=CLICK,
+        nanoseconds=CLICK | {"event_time": MINUTE.cast(pa.timestamp("ns", "UTC"))},
+        nested=CLICK | {"surface": pa.array([[1]], pa.list_(pa.timestamp("ns")))},
+        twice=CLICK | {"user_id": ["u"], "User_ID": ["v"]},
+        uuid=CLICK | {"event_id": pa.array([b"0" * 16], pa.uuid())},
+    )
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        "good": None,
+        "nanoseconds": f"event_time: Spark does not read times in nanoseconds; {again} microseconds",
+        "nested": f"surface.list.element: Spark does not read times in nanoseconds; {again} microseconds",
+        "twice": f"user_id: Spark takes the columns user_id and User_ID for one; {again} one of them renamed",
+        "uuid": f"event_id: Spark does not read Parquet's type UUID as written; {again} another type",
+    }
+    assert {(row["line"], row["raw"], row["source"]) for name, row in rows.items() if name != "good"} == {
+        (None, None, "events_parquet")
+    }
 
 
 def test_a_window_s_rows_say_which_day_they_stood_in_and_bear_the_reader_s(spark: Any, lake: Lake) -> None:

@@ -192,8 +192,8 @@ def test_a_cluster_s_own_spark_submit_is_given_what_is_not_local(home: Home, tmp
     [
         (replace(SUBMIT, host=None), "has no master"),
         (replace(SUBMIT, extra={"deploy-mode": "cluster"}), "asks for deploy-mode cluster"),
-        (replace(SUBMIT, extra={"lean": True}), "has 'lean': True in its extra, which"),
-        (replace(SUBMIT, extra={"cds": "yes"}), "has 'cds': 'yes' in its extra, which"),
+        (replace(SUBMIT, extra={"lean": True}), r"has 'lean' \(bool\) in its extra, which"),
+        (replace(SUBMIT, extra={"cds": "yes"}), r"has 'cds' \(str\) in its extra, which"),
         (replace(SUBMIT, conn_type="dataproc"), "is of type 'dataproc'"),
     ],
 )
@@ -203,6 +203,12 @@ def test_a_connection_that_cannot_be_meant_is_one_sentence(
     use(connection)
     with pytest.raises(ConnectionNotDefinedError, match=wrong), session_of("id"):
         pass
+
+
+def test_a_value_of_the_extra_that_may_be_a_secret_is_not_told() -> None:
+    with pytest.raises(ConnectionNotDefinedError, match="has 'token'") as refused:
+        submit._settings(replace(SUBMIT, extra={"token": "s3cret"}), "id")
+    assert "s3cret" not in str(refused.value)
 
 
 def test_a_master_that_does_not_exist_is_an_error_of_seconds_with_spark_s_own_words(home: Home, use: Any) -> None:

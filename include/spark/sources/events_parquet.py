@@ -21,7 +21,7 @@ from feedmill.spec import Source
 from include.spark.sources.contract import EVENT_FIELDS, TEXT_FIELDS, Field, read_events
 from include.spark.sources.rules import first
 
-SOURCE = Source("events_parquet", kind="events", suffixes=(".parquet",), layout="parquet")
+SOURCE = Source("events_parquet", kind="events", suffixes=(".parquet",), layout="parquet", columns=EVENT_FIELDS)
 
 _INT = (ByteType, ShortType, IntegerType)
 _WHOLE: Final = {

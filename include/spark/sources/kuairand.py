@@ -19,8 +19,6 @@ from feedmill.timeline import HOUR
 from include.spark.sources.contract import LAST_EPOCH_MILLISECOND
 from include.spark.sources.rules import checked, first, unless
 
-SOURCE = Source("kuairand", kind="events", suffixes=(".parquet",), layout="parquet")
-
 FILE_NAME = r"^log_[A-Za-z0-9._-]+\.parquet$"
 
 FLAGS = {
@@ -40,6 +38,8 @@ NUMBERS = ("user_id", "video_id", "time_ms", "tab", "play_time_ms")
 
 READ = (*NUMBERS, *FLAGS, "is_rand")
 """Every column that is read. Each row of KuaiRand has all of them, so one that is missing is an error of the row."""
+
+SOURCE = Source("kuairand", kind="events", suffixes=(".parquet",), layout="parquet", columns=READ)
 
 TIMES = ("date", "hourmin")
 """Times beside ``time_ms``, which a replay drops: they would still tell the old time."""

@@ -6,9 +6,10 @@ Every frame carries the reader's partition column, so that transforms do no part
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import PurePosixPath
@@ -19,6 +20,7 @@ import fsspec
 
 from feedmill.connections import CATALOG
 from feedmill.lake.catalog import Lake
+from feedmill.runner.parquet import UnreadableError, read_schema
 from feedmill.runner.readers import for_reader, reader_column, readers, within
 from feedmill.spec import FileKind, Files, Input, Source, Table
 from feedmill.timeline import Range
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from feedmill.ledger.models import File
 
-_FILE_FACTS = "place string, source_file string, file_name string, received_at timestamp, arrival_hour timestamp"
+_FILE_FACTS = "_place string, source_file string, file_name string, received_at timestamp, arrival_hour timestamp"
 
 _PLACE = "source_file string, line bigint, received_at timestamp, arrival_hour timestamp, raw string, reason string"
 
@@ -54,12 +56,21 @@ def records(
         by_source[file.source].append(file)
     parts = [spark.createDataFrame([], schema)]
     for name, group in sorted(by_source.items()):
+        source = sources[name]
+        defects = {file.path: file.defect for file in group if file.defect is not None}
         intact = [file for file in group if file.defect is None]
+        if source.layout == "lines":
+            rows = _lines(spark, intact)
+        else:
+            by_schema, unreadable = _by_schema(intact, source.columns)
+            rows = [_parquet_rows(spark, schema, files) for schema, files in sorted(by_schema.items())]
+            defects |= unreadable
         module = importlib.import_module(f"include.spark.sources.{name}")
-        rows = _lines if sources[name].layout == "lines" else _parquet_rows
-        parts += [module.read(frame) for frame in rows(spark, intact)]
+        parts += [module.read(frame) for frame in rows]
         broken = [
-            (file.path, None, file.received_at, file.arrival_hour, None, file.defect) for file in group if file.defect
+            (file.path, None, file.received_at, file.arrival_hour, None, defects[file.path])
+            for file in group
+            if file.path in defects
         ]
         if broken:
             parts.append(spark.createDataFrame(broken, _PLACE).withColumn("source", F.lit(name)))
@@ -101,7 +112,7 @@ def condition(table: Table, span: Range, lake: Lake) -> Column:
 
 
 def _facts(spark: SparkSession, frame: DataFrame, group: list[File]) -> DataFrame:
-    """What the ledger knows of the files that a frame reads; ``place`` is a file's path as Spark writes it.
+    """What the ledger knows of the files that a frame reads; ``_place`` is a file's path as Spark writes it.
 
     Spark writes ``two%20words`` for ``two words``, and a plus for itself. Its spelling is asked for once a file: undone
     in each row, it took a tenth of the time of landing Parquet. In rows it has file:/ where its list has file:///, so
@@ -129,7 +140,7 @@ def _facts(spark: SparkSession, frame: DataFrame, group: list[File]) -> DataFram
 def _place() -> Column:
     from pyspark.sql import functions as F
 
-    return F.col("_metadata.file_path").alias("place")
+    return F.col("_metadata.file_path").alias("_place")
 
 
 def _literally(path: str) -> str:
@@ -155,44 +166,52 @@ def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
         F.monotonically_increasing_id().alias("id"),
         F.col("value").alias("raw"),
     )
-    earlier = Window.partitionBy("place").orderBy("block").rowsBetween(Window.unboundedPreceding, -1)
+    earlier = Window.partitionBy("_place").orderBy("block").rowsBetween(Window.unboundedPreceding, -1)
     blocks = (
-        lines.groupBy("place", "block")
+        lines.groupBy("_place", "block")
         .agg(F.min("id").alias("first"), F.count("*").alias("count"))
         .withColumn("before", F.coalesce(F.sum("count").over(earlier), F.lit(0)))
     )
     numbered = (
-        lines.join(F.broadcast(blocks), ["place", "block"])
+        lines.join(F.broadcast(blocks), ["_place", "block"])
         .withColumn("line", F.col("before") + F.col("id") - F.col("first") + 1)
         # A blank line of a file with CRLF ends is a carriage return.
         .filter(F.trim("raw", F.lit(" \t\r")) != "")
-        .join(F.broadcast(_facts(spark, text, group)), "place")
+        .join(F.broadcast(_facts(spark, text, group)), "_place")
     )
     return [numbered.select("source_file", "file_name", "line", "received_at", "arrival_hour", "raw")]
 
 
-def _parquet_rows(spark: SparkSession, group: list[File]) -> list[DataFrame]:
-    """One frame for each schema among the files: Spark would read all by the first one's, or refuse."""
-    from pyspark.sql import functions as F
+def _by_schema(group: list[File], columns: Sequence[str]) -> tuple[dict[str, list[File]], dict[str, str]]:
+    """The files by the schema to read them with, and why Spark cannot read the others, by path.
 
-    by_schema: defaultdict[str, list[File]] = defaultdict(list)
-    for file in group:
-        by_schema[_parquet_schema(file.path)].append(file)
-    frames = []
-    for _, files in sorted(by_schema.items()):
-        rows = spark.read.parquet(*[_literally(f.path) for f in files])
-        own = [c for c in rows.columns if c not in {"source_file", "file_name", "line", "received_at", "arrival_hour"}]
-        frame = rows.select(_place(), (F.col("_metadata.row_index") + 1).alias("line"), *own)
-        frames.append(frame.join(F.broadcast(_facts(spark, rows, files)), "place").drop("place"))
-    return frames
-
-
-def _parquet_schema(path: str) -> str:
+    Spark would read all by the first one's schema, or refuse.
+    """
     import pyarrow.parquet as pq
 
-    fs, inner = fsspec.core.url_to_fs(path)
-    with fs.open(inner, "rb") as stream:
-        return str(pq.ParquetFile(stream).schema_arrow.remove_metadata())
+    by_schema: defaultdict[str, list[File]] = defaultdict(list)
+    unreadable = {}
+    for file in group:
+        fs, path = fsspec.core.url_to_fs(file.path)
+        with fs.open(path, "rb") as stream:
+            try:
+                by_schema[read_schema(pq.ParquetFile(stream), columns)].append(file)
+            except UnreadableError as error:
+                unreadable[file.path] = str(error)
+    return by_schema, unreadable
+
+
+def _parquet_rows(spark: SparkSession, schema: str, group: list[File]) -> DataFrame:
+    """The files' rows with their numbers, and the columns of the schema."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import StructType
+
+    columns = StructType.fromJson(json.loads(schema))
+    rows = spark.read.schema(columns).parquet(*[_literally(f.path) for f in group])
+    # In backticks, for a dot in a name would lead into a struct.
+    own = [F.col(f"`{name.replace('`', '``')}`") for name in columns.names]
+    numbered = rows.select(_place(), (F.col("_metadata.row_index") + 1).alias("line"), *own)
+    return numbered.join(F.broadcast(_facts(spark, rows, group)), "_place").drop("_place")
 
 
 def kinds_of(table: Table) -> list[FileKind]:

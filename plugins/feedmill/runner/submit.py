@@ -134,8 +134,10 @@ def _settings(connection: Connection, session_id: str) -> dict[str, str]:
     for name, value in connection.extra.items():
         if not isinstance(value, _EXTRA.get(name, ())):
             raise ConnectionNotDefinedError(
-                f"Connection {connection.conn_id} has {name!r}: {value!r} in its extra, which a connection of type "
-                f"spark does not know: {', '.join(f'{known} ({kind.__name__})' for known, kind in _EXTRA.items())}."
+                # Without the value, which may be a secret: the ledger keeps this sentence.
+                f"Connection {connection.conn_id} has {name!r} ({type(value).__name__}) in its extra, which a "
+                "connection of type spark does not know: "
+                f"{', '.join(f'{known} ({kind.__name__})' for known, kind in _EXTRA.items())}."
             )
     if connection.extra.get("deploy-mode", "client") != "client":
         raise ConnectionNotDefinedError(
