@@ -212,7 +212,7 @@ DUMP = st.tuples(st.just("dump"))
 STEPS = st.lists(LAND | BUILD | PUBLISH | MAKE | MAKE | MAKE | DUMP, min_size=6, max_size=14)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_a_rebuilt_ledger_knows_the_same_and_nothing_stale_looks_fresh(
     lake: Lake,

@@ -510,7 +510,7 @@ STEPS = st.tuples(
 ).map(lambda both: both[0] + both[1])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 @example(
     [

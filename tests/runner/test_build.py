@@ -99,7 +99,7 @@ def _ranges(order: list[int], joined: list[bool]) -> list[tuple[int, int]]:
     return [(hour, min(hour + 1 + int(hour < 3 and joined[hour]), 4)) for hour in order]
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(splits=SPLITS)
 def test_any_ranges_in_any_order_give_the_rows_of_one_range(
     week: dict[str, list[tuple[object, ...]]], deployment: Deployment, splits: list[tuple[int, int]]

@@ -106,7 +106,7 @@ FORMS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     FORMS,
     st.integers(0, 60),
