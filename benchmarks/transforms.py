@@ -94,7 +94,10 @@ def main(small: bool) -> Result:
     sizes = {}
     for events in SMALL_SIZES if small else SIZES:
         sizes[str(events)] = one_size(events, samples)
-    return Result("transforms", samples, {"days": DAYS, "sizes": sizes}, small)
+        result = Result("transforms", samples, {"days": DAYS, "sizes": sizes}, small)
+        # A size takes up to an hour and a half; one that fails must not take the smaller ones with it.
+        measure.save(result)
+    return result
 
 
 def one_size(events: int, samples: dict[str, list[float]]) -> dict[str, Any]:
