@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 LEDGER = "feedmill_ledger"
 ICEBERG = "iceberg_default"
@@ -39,6 +39,9 @@ CATALOG = "feedmill"
 SPARK_CONNECT_TYPE = "spark_connect"
 SPARK_SUBMIT_TYPE = "spark"
 """Airflow's own names for the two types of a Spark connection."""
+
+LIBPQ = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "application_name"})
+"""What the extra of a PostgreSQL connection may say; Airflow and libpq have the same names for it."""
 
 OWN_PROPERTIES = ("landing", "pages")
 """Keys of the Iceberg connection's extra that are Feedmill's, not the catalog's."""
@@ -63,12 +66,24 @@ class Connection:
 
     @property
     def sqlalchemy_url(self) -> str:
-        """A URL for SQLAlchemy (and PyIceberg's SqlCatalog), password included: never log it."""
+        """A URL for SQLAlchemy (and PyIceberg's SqlCatalog), password included: never log it.
+
+        The extra may hold :data:`LIBPQ` parameters.
+
+        Raises:
+            ConnectionNotDefinedError: it holds another: passed over, it could be the one that was to protect the rest.
+        """
+        if unknown := self.extra.keys() - LIBPQ:
+            raise ConnectionNotDefinedError(
+                f"Connection {self.conn_id} has {', '.join(map(repr, sorted(unknown)))} in its extra. Of a PostgreSQL "
+                f"connection Feedmill knows {', '.join(sorted(LIBPQ))}."
+            )
         credentials = quote(self.login or "", safe="")
         if self.password is not None:
             credentials += ":" + quote(self.password, safe="")
         port = f":{self.port}" if self.port else ""
-        return f"postgresql+psycopg2://{credentials}@{self.host}{port}/{self.schema or ''}"
+        query = f"?{urlencode(self.extra)}" if self.extra else ""
+        return f"postgresql+psycopg2://{credentials}@{self.host}{port}/{self.schema or ''}{query}"
 
     @property
     def spark_url(self) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from feedmill import connections
 from feedmill.connections import Connection, ConnectionNotDefinedError
@@ -112,6 +113,15 @@ def test_a_password_never_shows_in_a_repr():
 def test_a_password_may_hold_any_character():
     url = Connection("c", "postgres", host="h", port=1, login="u", password="p@:/ ;%", schema="d").sqlalchemy_url
     assert url == "postgresql+psycopg2://u:p%40%3A%2F%20%3B%25@h:1/d"
+
+
+def test_how_a_database_s_tls_is_checked_goes_with_its_url_and_what_is_not_known_is_refused():
+    tls = {"sslmode": "verify-full", "sslrootcert": "/etc/ssl/our ca.pem"}
+    url = Connection("c", "postgres", host="h", login="u", schema="d", extra=tls).sqlalchemy_url
+    assert make_url(url).query == tls
+    mistyped = Connection("c", "postgres", host="h", extra={"ssl_mode": "verify-full"})
+    with pytest.raises(ConnectionNotDefinedError, match=r"has 'ssl_mode' in its extra\. Of .* knows .*sslmode"):
+        _ = mistyped.sqlalchemy_url
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", None])

@@ -233,6 +233,14 @@ def test_a_master_that_does_not_exist_is_an_error_of_seconds_with_spark_s_own_wo
             },
         ),
         (
+            {"type": "sql", "uri": "postgresql+psycopg2://db/iceberg?sslmode=verify-full&sslrootcert=%2Fca.pem"},
+            {
+                "type": "jdbc",
+                "uri": "jdbc:postgresql://db:5432/iceberg?sslmode=verify-full&sslrootcert=%2Fca.pem",
+                "jdbc.schema-version": "V1",
+            },
+        ),
+        (
             {"type": "rest", "uri": "https://catalog", "token": "t"},
             {"type": "rest", "uri": "https://catalog", "token": "t"},
         ),

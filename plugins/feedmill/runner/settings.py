@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from feedmill.connections import CATALOG
 from feedmill.runner.java import cache_folder
@@ -43,7 +44,8 @@ def catalog_settings(properties: Mapping[str, str]) -> dict[str, str]:
         url = make_url(found.pop("uri"))
         found |= {
             "type": "jdbc",
-            "uri": f"jdbc:postgresql://{url.host}:{url.port or 5432}/{url.database}",
+            # Its query, such as sslmode, has the same names for Java's driver.
+            "uri": f"jdbc:postgresql://{url.host}:{url.port or 5432}/{url.database}{_query(url)}",
             # What PyIceberg's SqlCatalog reads and writes.
             "jdbc.schema-version": "V1",
         }
@@ -58,6 +60,10 @@ def catalog_settings(properties: Mapping[str, str]) -> dict[str, str]:
         # PyIceberg publishes to the same tables: a cached one would show yesterday's main.
         f"{name}.cache-enabled": "false",
     }
+
+
+def _query(url: URL) -> str:
+    return f"?{urlencode(dict(url.query), doseq=True)}" if url.query else ""
 
 
 def package_settings() -> dict[str, str]:
