@@ -70,6 +70,7 @@ def test_a_warning_is_not_called_held(lab: Suite) -> None:
     page = render(report(lab, warned))
     assert "feedmill accept" not in page
     assert "passed with a warning" in page
+    assert "<h2>Warnings</h2>" in page
 
 
 def test_the_page_of_a_held_partition_says_what_whose_and_what_next(lab: Suite) -> None:
