@@ -183,3 +183,4 @@ def test_the_plan_has_no_python_and_no_cross_join(inputs):
     assert "Python" not in plan
     assert "NestedLoop" not in plan
     assert "Cartesian" not in plan
+    assert "WindowGroupLimit" in plan, "of items × segments only the best of each task are shuffled"
