@@ -23,6 +23,7 @@ from feedmill.ledger import builds
 from feedmill.ledger.facts import load
 from feedmill.ledger.models import Build, File
 from feedmill.ledger.staleness import stale_because
+from feedmill.runner import build as runner
 from feedmill.runner.build import build
 from feedmill.timeline import HOUR, Range
 
@@ -244,15 +245,50 @@ def test_an_hour_that_has_not_ended_is_not_built(deployment: Deployment, name: s
         assert session.scalars(select(Build)).all() == [], "nothing has begun, and no hour is sealed"
 
 
-def test_a_build_at_work_keeps_another_owner_out_until_its_heartbeat_stops(deployment: Deployment) -> None:
+def test_a_build_at_work_keeps_another_owner_out_until_its_heartbeat_stops(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = deployment.tables["events.landed"]
     span = Range.one(START, HOUR)
     with deployment.ledger.transaction() as session:
         first = builds.begin(session, table, span, "dag/one", "code")
     with pytest.raises(builds.ClaimedError, match=f"build {first.id} of dag/one is at work"):
         build(table, span, deployment, "dag/two")
-    # A retry of the same run takes over: the try before it is interrupted.
+    # A retry of the same run takes over: the try before it is interrupted, whatever it makes of its cancelled query.
+    interrupt = runner.session.interrupt
+
+    def interrupt_one_that_lives(session_id: str) -> None:
+        interrupt(session_id)
+        with deployment.ledger.transaction() as session:
+            assert not builds.failed(session, first.id, "SparkException: OPERATION_CANCELED")
+
+    monkeypatch.setattr(runner.session, "interrupt", interrupt_one_that_lives)
     taken = build(table, span, deployment, "dag/one")
     with deployment.ledger.transaction() as session:
-        assert builds.get(session, first.id).state == "interrupted"
+        ended = builds.get(session, first.id)
+        assert (ended.state, ended.error) == ("interrupted", "a later try took over")
         assert builds.get(session, taken.build_id).state == "built"
+
+
+def test_a_try_whose_query_a_later_one_cancelled_says_so(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = deployment.tables["events.landed"]
+    span = Range.one(START, HOUR)
+
+    def taken_over(*_: object) -> None:
+        with deployment.ledger.transaction() as session:
+            builds.begin(session, table, span, "dag/one", "code")
+        raise RuntimeError("OPERATION_CANCELED")
+
+    monkeypatch.setattr(runner, "_write", taken_over)
+    with pytest.raises(builds.ClaimedError, match="another try took over") as raised:
+        build(table, span, deployment, "dag/one")
+    assert str(raised.value.__cause__) == "OPERATION_CANCELED"
+
+    def of_its_own(*_: object) -> None:
+        raise RuntimeError("its own")
+
+    monkeypatch.setattr(runner, "_write", of_its_own)
+    with pytest.raises(RuntimeError, match="its own"):
+        build(table, span, deployment, "dag/one")

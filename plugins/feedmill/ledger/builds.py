@@ -155,14 +155,16 @@ def finish(session: Session, build_id: str, snapshot_id: int, written: list[Writ
     session.execute(delete(Claim).where(Claim.build_id == build_id))
 
 
-def failed(session: Session, build_id: str, error: str) -> None:
-    """Record that the build ended without a result, and release the claim."""
-    session.execute(
+def failed(session: Session, build_id: str, error: str) -> bool:
+    """Record that the build ended without a result, and release the claim. False: another try took over before."""
+    ended = session.execute(
         update(Build)
         .where(Build.id == build_id, Build.state == "running")
         .values(state="failed", error=error, finished_at=func.now())
-    )
+        .returning(Build.id)
+    ).first()
     session.execute(delete(Claim).where(Claim.build_id == build_id))
+    return ended is not None
 
 
 def discard(session: Session, build_id: str) -> None:

@@ -100,7 +100,9 @@ def build(
             head, partitions = _write(table, span, deployment, begun, spark)
     except BaseException as error:
         with ledger.transaction() as transaction:
-            builds.failed(transaction, begun.id, f"{type(error).__name__}: {error}")
+            ours = builds.failed(transaction, begun.id, f"{type(error).__name__}: {error}")
+        if not ours and isinstance(error, Exception):
+            raise ClaimedError(f"build {begun.id}: another try took over, so this one stopped") from error
         raise
     with ledger.transaction() as transaction:
         builds.finish(transaction, begun.id, head, partitions)
@@ -117,14 +119,17 @@ def build(
 
 
 def _interrupt_earlier_tries(deployment: Deployment, owner: str) -> None:
-    """A try that was killed leaves its query running and its claim alive: end both before this one begins."""
+    """A try that was killed leaves its query running and its claim alive: end both before this one begins.
+
+    The claim first. A try that lives would take its cancelled query for a failure of its own, and record that.
+    """
     with deployment.ledger.transaction() as transaction:
         earlier = builds.unfinished(transaction, owner)
+        for try_ in earlier:
+            builds.interrupted(transaction, try_.id, "a later try took over")
     for try_ in earlier:
         log.info("interrupting the earlier try, build %s", try_.id)
         session.interrupt(try_.session_id)
-        with deployment.ledger.transaction() as transaction:
-            builds.interrupted(transaction, try_.id, "a later try took over")
 
 
 def _write(
@@ -272,7 +277,6 @@ def _moment(value: object) -> datetime:
 def _heartbeat(deployment: Deployment, build: Build) -> Iterator[None]:
     """Keep the claim alive; when it is lost to another try, interrupt this one's queries so that it ends."""
     stop = threading.Event()
-    lost = threading.Event()
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT.total_seconds()):
@@ -283,7 +287,6 @@ def _heartbeat(deployment: Deployment, build: Build) -> Iterator[None]:
                 log.warning("the ledger did not take build %s's heartbeat: %s", build.id, error)
                 continue
             if not alive:
-                lost.set()
                 session.interrupt(build.session_id)
                 return
 
@@ -291,10 +294,6 @@ def _heartbeat(deployment: Deployment, build: Build) -> Iterator[None]:
     thread.start()
     try:
         yield
-    except Exception as error:
-        if lost.is_set():
-            raise ClaimedError(f"build {build.id}: another try took over, so this one stopped") from error
-        raise
     finally:
         stop.set()
         thread.join()
