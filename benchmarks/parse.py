@@ -54,7 +54,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param
 
 with DAG("plain", schedule=CronDataIntervalTimetable("@hourly", timezone="UTC"), params={"start": Param(None)}):
-    EmptyOperator(task_id="one", outlets=[Asset(name="one", uri="feedmill://one")])
+    EmptyOperator(task_id="one", outlets=[Asset(name="one", uri="x-feedmill://one")])
 '''
 
 

@@ -46,9 +46,6 @@ def preload() -> None:
             import_module(name)
         except ImportError:
             log.exception("%s cannot be imported", name)
-    # The first asset of a process makes Airflow import every provider's URI handlers: 1 to 3 seconds at each task's
-    # start, against 5 ms for a whole DAG without that.
-    import_module("airflow.sdk").Asset(name="preload", uri="feedmill://preload")
 
 
 def api_answers() -> bool:
