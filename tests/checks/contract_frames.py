@@ -133,6 +133,8 @@ CONTRACT: list[dict[str, Any]] = [
     expectation("expect_column_pair_values_a_to_be_greater_than_b", column_A="event_time", column_B="hour"),
     expectation("expect_column_pair_values_to_be_equal", column_A="position", column_B="line"),
     expectation("expect_select_column_values_to_be_unique_within_record", column_list=["position", "duration_ms"]),
+    expectation("expect_select_column_values_to_be_unique_within_record", column_list=["rate", "low", "line"]),
+    expectation("expect_select_column_values_to_be_unique_within_record", column_list=["event_id", "surface"]),
     expectation("expect_multicolumn_sum_to_equal", column_list=["rate", "low"], sum_total=0.75),
     expectation("expect_column_max_to_be_between", column="duration_ms", max_value=400),
     expectation(

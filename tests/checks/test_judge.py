@@ -86,6 +86,34 @@ def test_what_repeats_in_two_hours_is_unique_in_each(tmp_path: Path) -> None:
     assert [v.passed for v in in_pandas(suite(tmp_path, unique), rows)] == [True, True, False, True]
 
 
+@pytest.mark.parametrize("few", [10_000, 2], ids=["failing rows are looked up", "too many to look up"])
+def test_a_range_gives_each_hour_the_verdict_that_it_has_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(module, "_FEW", few)
+    suite_ = suite(tmp_path, *CONTRACT)
+    together = judge(suite_, frame_from_arrow(mixed()), HOURS, "hour")
+    assert together == [judge(suite_, frame_from_arrow(mixed()), [hour], "hour")[0] for hour in HOURS]
+
+
+def test_one_bad_row_costs_one_hour_s_judgement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = expectation("expect_column_values_to_not_be_null", column="surface", mostly=0.5)
+    apart = expectation("expect_select_column_values_to_be_unique_within_record", column_list=["event_id", "surface"])
+    hours = [HOURS[0] + timedelta(hours=i) for i in range(40)]
+    rows = [row(hour, i) for hour in hours for i in range(3)] + [row(hours[7], 9, duration_ms=-1, surface=None)]
+    judged: list[datetime] = []
+    findings = module._Gx.findings
+
+    def of(self: Any, frame: Any, expectations: Any, column: str | None) -> Any:
+        if column is not None:
+            judged.extend(frame[column].unique())
+        return findings(self, frame, expectations, column)
+
+    monkeypatch.setattr(module._Gx, "findings", of)
+    verdicts = in_pandas(suite(tmp_path, NOT_NULL, DURATION, most, apart), rows, hours)
+    assert [v.partition for v in verdicts if not v.passed] == judged == [hours[7]]
+
+
 def test_large_ids_beside_nulls_do_not_collide(tmp_path: Path) -> None:
     unique = expectation("expect_column_values_to_be_unique", column="line")
     rows = [row(HOURS[0], i, line=2**53 + i) for i in range(5)] + [row(HOURS[0], 9, line=None)]

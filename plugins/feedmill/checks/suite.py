@@ -31,7 +31,7 @@ class Kind:
     """What an expectation type takes, and how it can be judged over several partitions at once.
 
     ``hereditary``: what holds for all rows holds for every part of them, so one pass over the whole range
-    clears each of its partitions. A share (``mostly``) or an aggregate has no such property.
+    clears each of its partitions. An aggregate has no such property.
     """
 
     required: frozenset[str]
@@ -119,11 +119,6 @@ class Expectation:
             [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
             + list(kwargs.get("column_list", ()))
         )
-
-    @property
-    def hereditary(self) -> bool:
-        """Whether it holds for every partition once it holds for all rows together."""
-        return self.kind.hereditary and self.kwargs.get("mostly", 1) == 1
 
 
 @dataclass(frozen=True)
