@@ -15,7 +15,7 @@ from feedmill.local.home import Home, StackError, write_private
 from feedmill.local.process import Component, stop, wait_until
 from feedmill.local.settings import load
 from feedmill.runner.java import MODULE_OPTIONS, network_options, spark_home
-from feedmill.runner.settings import SHUFFLES_OF_ONE_MACHINE, package_settings, properties_text, session_settings
+from feedmill.runner.settings import ONE_MACHINE, package_settings, properties_text, session_settings
 
 
 class SparkServer:
@@ -138,5 +138,5 @@ class SparkServer:
             "spark.ui.showConsoleProgress": "false",
             "spark.local.dir": str(self.folder / "tmp"),
             "spark.sql.warehouse.dir": (self.folder / "warehouse").as_uri(),
-            **SHUFFLES_OF_ONE_MACHINE,
+            **ONE_MACHINE,
         }

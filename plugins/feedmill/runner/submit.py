@@ -32,8 +32,8 @@ from feedmill.runner import java
 from feedmill.runner.archive import DUMP_SECONDS, Archive
 from feedmill.runner.errors import SparkUnavailableError
 from feedmill.runner.settings import (
+    ONE_MACHINE,
     PACKAGES,
-    SHUFFLES_OF_ONE_MACHINE,
     package_settings,
     properties_text,
     session_settings,
@@ -161,7 +161,7 @@ def _settings(connection: Connection, session_id: str) -> dict[str, str]:
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.extraJavaOptions": " ".join(LEAN),
-            **SHUFFLES_OF_ONE_MACHINE,
+            **ONE_MACHINE,
         }
     return own | {name: str(value) for name, value in connection.extra.get("conf", {}).items()}
 
