@@ -114,6 +114,23 @@ def test_one_bad_row_costs_one_hour_s_judgement(tmp_path: Path, monkeypatch: pyt
     assert [v.partition for v in verdicts if not v.passed] == judged == [hours[7]]
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "failing"),
+    [
+        ({"min_value": 3}, {0, 1, 2}),
+        ({"min_value": 2, "max_value": 11}, {0, 1, 12, 13}),
+        ({"min_value": 99}, {*range(14)}),
+    ],
+)
+def test_the_row_count_of_each_hour_is_judged(tmp_path: Path, kwargs: dict[str, int], failing: set[int]) -> None:
+    count = expectation("expect_table_row_count_to_be_between", **kwargs)
+    hours = [HOURS[0] + timedelta(hours=i) for i in range(14)]
+    rows = [row(hour, i) for number, hour in enumerate(hours) for i in range(number)]
+    verdicts = in_pandas(suite(tmp_path, count), rows, hours)
+    assert {v.rows for v in verdicts if not v.passed} == failing
+    assert all(f.observed == v.rows for v in verdicts for f in v.findings)
+
+
 def test_large_ids_beside_nulls_do_not_collide(tmp_path: Path) -> None:
     unique = expectation("expect_column_values_to_be_unique", column="line")
     rows = [row(HOURS[0], i, line=2**53 + i) for i in range(5)] + [row(HOURS[0], 9, line=None)]

@@ -174,13 +174,9 @@ def _judge(suite: Suite, rows: _Rows, partitions: Sequence[datetime]) -> list[Ve
     engine = _Gx.pandas()
     for expectation in suite.expectations:
         if expectation.type.startswith("expect_table_row_count"):
-            by_count: dict[int, Finding | None] = {}
+            by_count = _by_count(engine, expectation, sorted({rows.counts[partition] for partition in partitions}))
             for partition in partitions:
-                count = rows.counts[partition]
-                if count not in by_count:
-                    # Counted already: GX judges the number on a frame that has that many rows and no columns.
-                    by_count[count] = engine.finding(pd.DataFrame(index=pd.RangeIndex(count)), expectation)
-                if (finding := by_count[count]) is not None:
+                if (finding := by_count[rows.counts[partition]]) is not None:
                     findings[expectation.id][partition] = finding
         elif expectation.type.startswith("expect_table_") or expectation.type == "expect_column_to_exist":
             if (finding := engine.finding(pd.DataFrame(columns=rows.columns), expectation)) is not None:
@@ -203,6 +199,19 @@ def _judge(suite: Suite, rows: _Rows, partitions: Sequence[datetime]) -> list[Ve
         passed = all(finding.severity != "critical" for finding in own)
         verdicts.append(Verdict(partition, passed, rows.counts[partition], own))
     return verdicts
+
+
+def _by_count(engine: _Gx, expectation: Expectation, counts: Sequence[int]) -> dict[int, Finding | None]:
+    """What is wrong with each number of rows; between two that meet an expectation, all do."""
+    import pandas as pd
+
+    # Counted already: GX judges the number on a frame that has that many rows and no columns.
+    ends = {n: engine.finding(pd.DataFrame(index=pd.RangeIndex(n)), expectation) for n in {*counts[:1], *counts[-1:]}}
+    if len(counts) <= 2 or not any(ends.values()):
+        return dict.fromkeys(counts) | ends
+    middle = len(counts) // 2
+    halves = counts[: middle + 1], counts[middle:]
+    return ends | {n: finding for half in halves for n, finding in _by_count(engine, expectation, half).items()}
 
 
 class _PandasRows(_Rows):
