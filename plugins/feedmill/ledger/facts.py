@@ -22,11 +22,22 @@ def load(session: Session, tables: Iterable[Table]) -> Facts:
     kinds = {e.kind for e in inputs if isinstance(e, Files)}
     published: defaultdict[str, dict[datetime, Published]] = defaultdict(dict)
     expired: defaultdict[str, set[datetime]] = defaultdict(set)
-    for row in session.scalars(select(Partition).where(Partition.table_name.in_(names))):
-        if row.expired_at is None:
-            published[row.table_name][row.partition] = Published(row.begin, row.number, row.identity, row.rows)
+    # Columns, not objects: of 90 days of hours there are tens of thousands, and the poller reads them in every round.
+    known = select(
+        Partition.table_name,
+        Partition.partition,
+        Partition.expired_at,
+        Partition.begin,
+        Partition.number,
+        Partition.identity,
+        Partition.rows,
+    )
+    for row in session.execute(known.where(Partition.table_name.in_(names))).tuples():
+        name, partition, expired_at, begin, number, identity, rows = row
+        if expired_at is None:
+            published[name][partition] = Published(begin, number, identity, rows)
         else:
-            expired[row.table_name].add(row.partition)
+            expired[name].add(partition)
     files = {kind: _file_numbers(session, kind) for kind in kinds}
     return Facts(published, files, _touches(session, names), expired)
 
@@ -38,6 +49,7 @@ def _file_numbers(session: Session, kind: FileKind) -> dict[datetime, int]:
 
 def _touches(session: Session, names: set[str]) -> dict[str, dict[datetime, dict[datetime, int]]]:
     found: defaultdict[str, defaultdict[datetime, dict[datetime, int]]] = defaultdict(lambda: defaultdict(dict))
-    for row in session.scalars(select(Touch).where(Touch.table_name.in_(names))):
-        found[row.table_name][row.touched][row.partition] = row.number
+    known = select(Touch.table_name, Touch.touched, Touch.partition, Touch.number)
+    for name, touched, partition, number in session.execute(known.where(Touch.table_name.in_(names))).tuples():
+        found[name][touched][partition] = number
     return {name: dict(touched) for name, touched in found.items()}
