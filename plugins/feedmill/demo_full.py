@@ -29,7 +29,7 @@ from feedmill.status import NEEDS_A_BUILD, Knowledge, status_of
 from feedmill.timeline import DAY, HOUR, Range, days, runs
 
 WEEKS = days(35)
-USERS, EVENTS_PER_DAY, ITEMS_IN_ALL = 2_000, 8_000, 600
+USERS, EVENTS_PER_DAY, ITEMS_IN_ALL = 1_500, 6_000, 600
 
 WINDOWS_OF_HOURS = days(1)
 """At the end of the simulated weeks: from here on, tables that read windows of hours are built. Earlier hours would
