@@ -18,12 +18,17 @@ from feedmill.timeline import DAY, HOUR, Range
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATE = datetime(2026, 5, 7, tzinfo=UTC)
-TABLES = ("features.user_category_affinity", "serving.user_recommendations", "serving.fallback_ranking")
+TABLES = (
+    "features.user_category_affinity",
+    "serving.user_recommendations",
+    "serving.fallback_ranking",
+    "rollups.user_items_daily",
+)
 
 
 @pytest.fixture
 def db() -> duckdb.DuckDBPyConnection:
-    """The three tables as their DDL has them, empty."""
+    """The tables as their DDL has them, empty."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     for name in TABLES:
@@ -64,11 +69,18 @@ def affinity(db: duckdb.DuckDBPyConnection, user: str, rank: int, impressions: f
 
 
 def test_the_well_known_user_has_the_most_impressions_and_the_sparse_one_the_fewest_with_an_engagement(db) -> None:
-    for user, impressions, observed in (("u1", 90, 9), ("u'2", 2, 1), ("u3", 1, 0), ("u4", 5, 1)):
+    people = (("u0", 99, 9, 3), ("u1", 90, 9, 2), ("u'2", 2, 1, 1), ("u3", 1, 0, 1), ("u4", 5, 1, 1))
+    for user, impressions, observed, items in people:
         for rank in (1, 2):
             affinity(db, user, rank, impressions, observed)
+        for item in range(items):
+            insert(db, TABLES[3], day=DATE.date(), user_id=user, item_id=f"i{item}")
+    insert(db, TABLES[3], day=DATE.date(), user_id="u3", item_id="i3")
+    insert(db, TABLES[3], day=(DATE - 28 * DAY.length).date(), user_id="u1", item_id="long ago")
     known, sparse = (rows(db, demo_full._somebody(DATE, order))[0] for order in ("DESC", "ASC"))
-    assert (known["user_id"], known["segment"], known["impressions"]) == ("u1", "DE", 180)
+    assert (known["user_id"], known["segment"], known["impressions"]) == ("u1", "DE", 180), (
+        "u0 has seen three of the four items"
+    )
     assert sparse["user_id"] == "u'2", "who never engaged shows nothing"
     assert [row["category"] for row in rows(db, demo_full._affinities(DATE, "u'2"))] == ["c1", "c2"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedmill.cli.output import listing
-from feedmill.timeline import DAY, HOUR, Range
+from feedmill.timeline import DAY, HOUR, Range, days
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ROLL_UPS = ("rollups.item_engagement_hourly", "rollups.item_engagement_daily")
 AFFINITIES, RANKS = 6, 8
 """Lines of each list."""
+
+SEEN = days(27)
+"""How long before a day what a user sees is not recommended: the window of serving.user_recommendations."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +149,18 @@ def text(shown: Shown, week: Range) -> RenderableType:
 
 
 def _somebody(day: datetime, order: str) -> str:
-    """The user with the most, or the fewest, impressions of those who engaged with anything."""
+    """The user with the most, or the fewest, impressions of those who engaged with anything.
+
+    Whoever has seen most items is passed over: nothing but what nobody likes is left to recommend.
+    """
+    items = f"""
+        FROM rollups.user_items_daily
+        WHERE day BETWEEN DATE '{day - SEEN:%Y-%m-%d}' AND DATE '{day:%Y-%m-%d}'"""
     return f"""
         SELECT user_id, any_value(segment) AS segment, sum(impressions)::DOUBLE AS impressions
-        FROM features.user_category_affinity WHERE day = DATE '{day:%Y-%m-%d}' AND horizon = 'long'
+        FROM features.user_category_affinity WHERE day = DATE '{day:%Y-%m-%d}' AND horizon = 'long' AND user_id IN (
+            SELECT user_id {items} GROUP BY user_id
+            HAVING 2 * count(DISTINCT item_id) <= (SELECT count(DISTINCT item_id) {items}))
         GROUP BY user_id HAVING sum(observed) > 0 ORDER BY impressions {order}, user_id LIMIT 1"""
 
 
