@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
     from feedmill.ledger.models import File
 
+OPEN_COST = 512 * 1024
+"""What opening a file counts, in bytes, where Iceberg divides a read into tasks of 16 MB or more. A table of hours is
+many small files: at Iceberg's own 4 MB, five weeks of them were read by 210 tasks of 4 files, and are by 27 now."""
+
 _FILE_FACTS = "_place string, source_file string, file_name string, received_at timestamp, arrival_hour timestamp"
 
 _PLACE = "source_file string, line bigint, received_at timestamp, arrival_hour timestamp, raw string, reason string"
@@ -94,14 +98,19 @@ def rows_of(
     lake: Lake,
 ) -> DataFrame:
     """The input's rows that the pass reads, as of the pinned snapshot, with the reader's partition column."""
-    name = f"{CATALOG}.{entry.table.name}"
     if snapshot_id is None:
-        frame: DataFrame = spark.table(name).limit(0)
+        frame = spark.table(f"{CATALOG}.{entry.table.name}").limit(0)
     else:
-        frame = spark.read.option("versionAsOf", str(snapshot_id)).table(name)
+        frame = as_of_snapshot(spark, entry.table, snapshot_id)
     return for_reader(
         frame, entry, reader, span, as_of, lake.ddl(entry.table).partitioned_by, lake.ddl(reader).partition_column
     )
+
+
+def as_of_snapshot(spark: SparkSession, table: Table, snapshot_id: int) -> DataFrame:
+    """A table's rows as of a snapshot."""
+    reader = spark.read.option("versionAsOf", str(snapshot_id)).option("file-open-cost", str(OPEN_COST))
+    return reader.table(f"{CATALOG}.{table.name}")
 
 
 def condition(table: Table, span: Range, lake: Lake) -> Column:

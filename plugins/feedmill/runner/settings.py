@@ -19,10 +19,6 @@ ONE_MACHINE = {
     "spark.sql.shuffle.partitions": "32",
     "spark.sql.adaptive.advisoryPartitionSizeInBytes": "8m",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "true",
-    # Else Iceberg cuts a read into as many tasks as there are shuffle partitions. A table of hours is many small files:
-    # five weeks of them were read by 210 tasks of 4 files, and are by 27. Both settings together: builds of 840 hours
-    # take 1.8 times less time.
-    "spark.sql.iceberg.read.adaptive-split-size.enabled": "false",
 }
 """How a Spark of few cores and two gigabytes divides its work; a cluster has settings of its own."""
 
