@@ -24,7 +24,7 @@ from include.tables import TABLES
 PROJECT = Path(__file__).resolve().parents[1]
 EACH = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
-HEAVY = {"pyspark", "pyiceberg", "great_expectations", "pandas", "duckdb", "sqlglot", "fsspec", "pyarrow"}
+HEAVY = {"pyspark", "pyiceberg", "great_expectations", "pandas", "duckdb", "sqlglot", "fsspec", "pyarrow", "google"}
 
 PARSE = """
 import json, sys

@@ -319,6 +319,22 @@ def test_a_range_s_windows_give_each_partition_the_rows_that_it_would_read_alone
     assert read(span) == sorted(alone)
 
 
+def test_the_small_files_of_a_table_of_hours_are_read_by_few_tasks(spark: Any, lake: Lake) -> None:
+    hourly = Table("rollups.item_engagement_hourly", HOUR, [], TEAM, 2, days(9))
+    iceberg = lake.ensure(hourly)
+    values = {"BIGINT": "0", "STRING": "'x'", "BINARY": "NULL"}
+    values["TIMESTAMP"] = "TIMESTAMP '2026-05-01 00:00:00' + make_dt_interval(0, CAST(id AS INT))"
+    rows = spark.range(64).selectExpr(
+        *[f"CAST({values[c.sql_type]} AS {c.sql_type}) AS {c.name}" for c in lake.ddl(hourly).columns]
+    )
+    rows.writeTo(f"{CATALOG}.{hourly.name}").append()
+    snapshot = iceberg.refresh().current_snapshot()
+    assert int(snapshot.summary["total-data-files"]) == 64
+    tasks = frames.at_snapshot(spark, hourly, snapshot.snapshot_id).selectExpr("spark_partition_id()").collect()
+    assert len(tasks) == 64
+    assert len(set(tasks)) == 2, "32 files a task"
+
+
 def test_a_dimension_s_rows_come_once_for_each_partition_that_reads_them(spark: Any, lake: Lake) -> None:
     from include.tables import item_engagement_daily as daily
 

@@ -218,7 +218,7 @@ def written(table: Table, span: Range, deployment: Deployment, head: int, spark:
 
     lake = deployment.lake
     ddl = lake.ddl(table)
-    rows = frames.as_of_snapshot(spark, table, head)
+    rows = frames.at_snapshot(spark, table, head)
     counted = (
         rows.filter(frames.condition(table, span, lake))
         .select(F.col(ddl.partition_column).alias("partition"), _row_hash(table, deployment).alias("hash"))

@@ -101,14 +101,14 @@ def rows_of(
     if snapshot_id is None:
         frame = spark.table(f"{CATALOG}.{entry.table.name}").limit(0)
     else:
-        frame = as_of_snapshot(spark, entry.table, snapshot_id)
+        frame = at_snapshot(spark, entry.table, snapshot_id)
     return for_reader(
         frame, entry, reader, span, as_of, lake.ddl(entry.table).partitioned_by, lake.ddl(reader).partition_column
     )
 
 
-def as_of_snapshot(spark: SparkSession, table: Table, snapshot_id: int) -> DataFrame:
-    """A table's rows as of a snapshot."""
+def at_snapshot(spark: SparkSession, table: Table, snapshot_id: int) -> DataFrame:
+    """A table's rows in a snapshot; small files are read together."""
     reader = spark.read.option("versionAsOf", str(snapshot_id)).option("file-open-cost", str(OPEN_COST))
     return reader.table(f"{CATALOG}.{table.name}")
 
