@@ -76,7 +76,7 @@ def test_the_well_known_user_has_the_most_impressions_and_the_sparse_one_the_few
         for item in range(items):
             insert(db, TABLES[3], day=DATE.date(), user_id=user, item_id=f"i{item}")
     insert(db, TABLES[3], day=DATE.date(), user_id="u3", item_id="i3")
-    insert(db, TABLES[3], day=(DATE - 28 * DAY.length).date(), user_id="u1", item_id="long ago")
+    insert(db, TABLES[3], day=(DATE + DAY.length).date(), user_id="u1", item_id="tomorrow")
     known, sparse = (rows(db, demo_full._somebody(DATE, order))[0] for order in ("DESC", "ASC"))
     assert (known["user_id"], known["segment"], known["impressions"]) == ("u1", "DE", 180), (
         "u0 has seen three of the four items"

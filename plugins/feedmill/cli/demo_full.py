@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedmill.cli.output import listing
-from feedmill.timeline import DAY, HOUR, Range, days
+from feedmill.timeline import DAY, HOUR, Range
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 ROLL_UPS = ("rollups.item_engagement_hourly", "rollups.item_engagement_daily")
 AFFINITIES, RANKS = 6, 8
 """Lines of each list."""
-
-SEEN = days(27)
-"""How long before a day what a user sees is not recommended: the window of serving.user_recommendations."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +150,7 @@ def _somebody(day: datetime, order: str) -> str:
 
     Whoever has seen most items is passed over: nothing but what nobody likes is left to recommend.
     """
-    items = f"""
-        FROM rollups.user_items_daily
-        WHERE day BETWEEN DATE '{day - SEEN:%Y-%m-%d}' AND DATE '{day:%Y-%m-%d}'"""
+    items = f"FROM rollups.user_items_daily WHERE day <= DATE '{day:%Y-%m-%d}'"
     return f"""
         SELECT user_id, any_value(segment) AS segment, sum(impressions)::DOUBLE AS impressions
         FROM features.user_category_affinity WHERE day = DATE '{day:%Y-%m-%d}' AND horizon = 'long' AND user_id IN (
