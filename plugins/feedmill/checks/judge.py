@@ -349,7 +349,8 @@ class _Gx:
         # Those columns alone: GX hashes whatever it is given, twice.
         for name, result in self._validate(frame[columns], strict, wanted).items():
             details = {} if isinstance(result, Exception) else result.result
-            if details.get("unexpected_count", _FEW) < _FEW:
+            count = details.get("unexpected_count")
+            if count is not None and count < _FEW:
                 found[name] = details.get("partial_unexpected_index_list")
         return found
 
