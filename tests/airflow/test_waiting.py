@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +41,7 @@ def task(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> WaitForInputs:
     opened = Deployment(project_path(), Map([OLD, NEW, READER]), {}, ledger, None)  # type: ignore[arg-type]
     monkeypatch.setattr("feedmill.deployment.open_deployment", lambda: opened)
     monkeypatch.setattr("feedmill.ledger.store.open_ledger", lambda: ledger)
-    monkeypatch.setattr(triggers, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(triggers, "SHORTEST_PAUSE", 0.1)
     return WaitForInputs(task_id="wait_for_inputs", table=READER.name)
 
 
@@ -86,7 +87,7 @@ def test_one_poller_asks_the_ledger_for_all_who_wait(
         return look(ledger, waits)
 
     monkeypatch.setattr(triggers, "_look", counted)
-    monkeypatch.setattr(triggers, "POLL_SECONDS", 1)
+    monkeypatch.setattr(triggers, "SHORTEST_PAUSE", 1)
     waits = [Wait(READER, SPAN, f"dag/{n}", START) for n in range(5)]
 
     async def all_events() -> list[Any]:
@@ -98,3 +99,19 @@ def test_one_poller_asks_the_ledger_for_all_who_wait(
         assert "waiting for a.old 2026-05-01T10 and 1 more since 10:00. It belongs to team" in fired["why"]
     assert sum(asked) == 5
     assert len(asked) <= 2, "whoever comes between two rounds is asked for with the others"
+
+
+def test_a_look_that_takes_long_is_followed_by_a_longer_pause(
+    task: WaitForInputs, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def slow(ledger: Ledger, waits: list[Wait]) -> Any:
+        asked.append(len(waits))
+        time.sleep(0.2)
+        return {}
+
+    monkeypatch.setattr(triggers, "_look", slow)
+    trigger = LedgerTrigger(Wait(READER, SPAN, "dag/1", START).packed(), START.isoformat())
+    assert asyncio.run(event(trigger, 1.5)) is None
+    assert asked == [1], "a tenth of one processor is the poller's, at most"
