@@ -123,6 +123,7 @@ class Build(TableOperator):
     def __init__(self, **kwargs: Any):
         super().__init__(pool=SPARK_POOL, **kwargs)
         self.session_id: str | None = None
+        self.killed = False
 
     def execute(self, context: Context) -> str:
         """Build, or wait without a slot while another build is at work on these partitions."""
@@ -135,7 +136,7 @@ class Build(TableOperator):
         deployment, table = self.opened()
         span = range_of(table, context)
         try:
-            built = build(table, span, deployment, owner_of(context), self._started)
+            built = build(table, span, deployment, owner_of(context), self._started, lambda: self.killed)
         except ClaimedError as error:
             self.log.info("%s", error)
             _defer(self, Wait(table, span, owner_of(context), datetime.now(UTC)), "resume")
@@ -153,6 +154,7 @@ class Build(TableOperator):
 
     def on_kill(self) -> None:
         """Cleared, marked or timed out while it runs: stop the Spark queries too."""
+        self.killed = True
         if self.session_id is not None:
             from feedmill.runner.session import interrupt
 

@@ -88,6 +88,7 @@ def test_one_poller_asks_the_ledger_for_all_who_wait(
 
     monkeypatch.setattr(triggers, "_look", counted)
     monkeypatch.setattr(triggers, "SHORTEST_PAUSE", 1)
+    monkeypatch.setattr(triggers, "PAUSE_PER_LOOK", 0)
     waits = [Wait(READER, SPAN, f"dag/{n}", START) for n in range(5)]
 
     async def all_events() -> list[Any]:

@@ -52,7 +52,11 @@ def run(*command, code=0):
 
 
 def test_a_day_at_the_command_line(project, tmp_path, monkeypatch):
-    hour = HOUR.floor(datetime.now(UTC)) - timedelta(hours=1)
+    now = datetime.now(UTC)
+    for command in ("build", "land", "status"):
+        # The hour may end while the day goes on.
+        monkeypatch.setattr(f"feedmill.cli.{command}.utc_now", lambda: now)
+    hour = HOUR.floor(now) - timedelta(hours=1)
     name = HOUR.name_of(hour)
     log = tmp_path / "log.jsonl"
     log.write_text(

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from ground import HOURS, LANDED, Ground, Rows, at_once, hour, until
@@ -120,7 +121,7 @@ def test_the_spark_server_is_killed_in_the_middle_of_a_build(
         _, said = build.communicate(timeout=600)
         seconds = time.monotonic() - killed
     assert build.returncode == 1
-    assert seconds < 15, f"it took {seconds:.0f} s to see that Spark is gone"
+    assert seconds < 60, f"it took {seconds:.0f} s to see that Spark is gone: gRPC's own patience is ten minutes"
     (failed,) = ground.builds()
     assert failed.state == "failed"
     assert "SparkUnavailableError: Spark Connect " in (failed.error or ""), f"{failed.error}\n{said}"
@@ -136,7 +137,8 @@ def test_the_spark_server_is_killed_while_a_build_looks_for_files(
     """What was registered stays so; what cannot begin to compute fails with the server's address."""
     expected = clean_rows(LANDED, span=hour(0))
     step = DISCOVERY["with the files in hand"]
-    code, said = ground.robbed("build", LANDED, hour(0), step, spark_returns.component)
+    with _stopped(spark_returns.supervisor):
+        code, said = ground.robbed("build", LANDED, hour(0), step, spark_returns.component)
     assert (code, "SparkUnavailableError: Spark Connect " in said) == (1, True), said
     assert [build.state for build in ground.builds()] == ["failed"]
     assert ground.registered() == 2 * HOURS
@@ -159,6 +161,18 @@ def test_the_spark_server_is_killed_during_check_and_publish_which_do_not_need_i
     assert ground.robbed("publish", LANDED, build_id, step, spark_returns.component)[0] == 0
     assert ground.rows(LANDED) == expected
     assert ground.ills() == []
+
+
+@contextmanager
+def _stopped(supervisor: Component) -> Iterator[None]:
+    """Nobody starts a server meanwhile: a warm machine has the next one before the build asks for it."""
+    pid = supervisor.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _kill(server: Component) -> int:

@@ -297,6 +297,27 @@ def forget(shop: Workshop, build_id: str) -> None:
     shop.lake.load(shop.table).maintenance.expire_snapshots().by_id(snapshot_id).commit()
 
 
+def test_a_branch_is_dropped_though_other_commits_come_before(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_id = shop.build(ONE, {START: 1}, 1)
+    head = shop.lake.branch_head(shop.table, build_id)
+    assert head is not None
+    stage, others = shop.lake.catalog._update_and_stage_table, []  # type: ignore[attr-defined]
+
+    def overtaken(*arguments: Any) -> Any:
+        staged = stage(*arguments)
+        if len(others) < 2:
+            others.append(f"other_{len(others)}")
+            with shop.another_process() as other:
+                other.load(shop.table).manage_snapshots().create_branch(head, others[-1]).commit()
+        return staged
+
+    monkeypatch.setattr(shop.lake.catalog, "_update_and_stage_table", overtaken)
+    publisher.drop_branch(shop.table, build_id, shop.lake)
+    refs = shop.lake.load(shop.table).metadata.refs
+    assert refs.keys() >= {"other_0", "other_1"}
+    assert f"build_{build_id}" not in refs, "else it stays for a week"
+
+
 def test_an_old_build_whose_branch_is_gone_is_not_checked_again_and_says_so(shop: Workshop) -> None:
     suite = shop.lake.project / shop.table.suite_path
     suite.parent.mkdir(parents=True)

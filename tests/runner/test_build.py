@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,12 +180,14 @@ def test_a_late_file_goes_to_the_open_hour_and_makes_the_hour_it_touches_stale(d
         make(deployment, name, START, end)
     assert _stale(deployment, "events.clean", START) == []
     # The hour is sealed: this file is registered, but for the hour that is open now.
+    before = datetime.now(UTC)
     land(deployment, START, "late.jsonl", [event(2, START + timedelta(minutes=1))])
     make(deployment, "events.landed", START, end, "test/again")
     assert len(rows_of(deployment, "events.landed")) == 1
-    now = HOUR.floor(datetime.now(UTC))
     with deployment.ledger.transaction() as session:
-        assert load(session, deployment.tables).files["events"].keys() == {START, now}
+        hours = load(session, deployment.tables).files["events"].keys()
+    (now,) = hours - {START}
+    assert HOUR.floor(before) <= now <= HOUR.floor(datetime.now(UTC))
     # A day later its arrival hour has ended and is built.
     _publish_as_if_ended(deployment, now)
     assert _stale(deployment, "events.clean", START) == ["events.landed"]
@@ -216,7 +219,8 @@ def test_a_file_in_a_folder_that_names_no_hour_is_one_rejected_row_and_costs_the
     misplaced.write_text(json.dumps(event(2, START)) + "\n")
     make(deployment, "events.landed", START, START + timedelta(hours=1))
     assert len(rows_of(deployment, "events.landed")) == 1
-    now = HOUR.floor(datetime.now(UTC))
+    with deployment.ledger.transaction() as session:
+        now = session.get_one(File, misplaced.as_uri()).arrival_hour
     _publish_as_if_ended(deployment, now, "events.rejected")
     (row,) = deployment.lake.load(deployment.tables["events.rejected"]).scan().to_arrow().to_pylist()
     assert row["source_file"] == misplaced.as_uri()
@@ -268,6 +272,30 @@ def test_a_build_at_work_keeps_another_owner_out_until_its_heartbeat_stops(
         ended = builds.get(session, first.id)
         assert (ended.state, ended.error) == ("interrupted", "a later try took over")
         assert builds.get(session, taken.build_id).state == "built"
+
+
+def test_a_try_that_was_told_to_stop_has_not_failed(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = deployment.tables["events.landed"]
+    span = Range.one(START, HOUR)
+    killed: list[str] = []
+
+    def cancelled(*_: object) -> None:
+        killed.append("by SIGTERM")
+        raise RuntimeError("OPERATION_CANCELED")
+
+    monkeypatch.setattr(runner, "_write", cancelled)
+    with pytest.raises(RuntimeError, match="OPERATION_CANCELED"):
+        build(table, span, deployment, "dag/one", stopped=lambda: bool(killed))
+    monkeypatch.setattr(runner, "_write", lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        build(table, span, deployment, "dag/one")
+    with deployment.ledger.transaction() as session:
+        tries = session.scalars(select(Build)).all()
+        assert [(entry.state, (entry.error or "").partition(":")[0]) for entry in tries] == [
+            ("interrupted", "stopped at work"),
+            ("interrupted", "stopped at work"),
+        ]
+        assert builds.live_claims(session, table, span) == []
 
 
 def test_a_try_whose_query_a_later_one_cancelled_says_so(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,6 +17,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.transforms import IdentityTransform
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from feedmill import connections
 from feedmill.connections import CATALOG
@@ -59,7 +61,13 @@ class Lake:
     def catalog(self) -> Catalog:
         """PyIceberg's catalog, opened once."""
         # A SQL catalog's pool would hand out connections to a database server that was started again since.
-        return load_catalog(CATALOG, **{"pool_pre_ping": "true", **self.properties})
+        properties = {"pool_pre_ping": "true", **self.properties}
+        try:
+            return load_catalog(CATALOG, **properties)
+        except (IntegrityError, ProgrammingError) as error:
+            # PyIceberg looks for the catalog's own tables and then makes them: another process did in between.
+            log.info("opening the catalog once more: %s", error)
+            return load_catalog(CATALOG, **properties)
 
     def ddl(self, table: Table) -> Ddl:
         """The table's DDL.
@@ -105,7 +113,8 @@ class Lake:
         raise CommitFailedException(f"{table.name}: the table kept changing while its DDL was applied")
 
     def _create(self, ddl: Ddl) -> IcebergTable:
-        self.catalog.create_namespace_if_not_exists(ddl.name.partition(".")[0])
+        with suppress(IntegrityError):  # PyIceberg looks first, too: another build made it in between
+            self.catalog.create_namespace_if_not_exists(ddl.name.partition(".")[0])
         schema = ddl.schema
         fields = [
             PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name)

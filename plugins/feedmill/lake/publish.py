@@ -277,10 +277,19 @@ def unrecorded(session: Session, table: Table, iceberg: IcebergTable | None) -> 
 
 
 def drop_branch(table: Table, build_id: str, lake: Lake) -> None:
-    """Drop the build's branch, in a commit of its own; whatever comes between, housekeeping drops it later."""
-    try:
-        iceberg = lake.load(table)
-        if branch_name(build_id) in iceberg.metadata.refs:
-            iceberg.manage_snapshots().remove_branch(branch_name(build_id)).commit()
-    except (CommitFailedException, CommitStateUnknownException) as error:
-        log.info("%s: branch %s stays for housekeeping: %s", table.name, branch_name(build_id), error)
+    """Drop the build's branch, in a commit of its own; where others come before it each time, housekeeping does.
+
+    PyIceberg tries a commit of rows again that met another one, not one of references.
+    """
+    branch = branch_name(build_id)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            iceberg = lake.load(table)
+            if branch in iceberg.metadata.refs:
+                iceberg.manage_snapshots().remove_branch(branch).commit()
+        except (CommitFailedException, CommitStateUnknownException) as error:
+            log.info("%s: attempt %d to drop branch %s: %s", table.name, attempt, branch, error)
+            time.sleep(random.uniform(0.02, 0.1) * min(attempt, 10))  # noqa: S311 - not for secrets
+        else:
+            return
+    log.warning("%s: branch %s stays for housekeeping", table.name, branch)

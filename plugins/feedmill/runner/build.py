@@ -65,10 +65,12 @@ def build(
     deployment: Deployment,
     owner: str,
     started: Callable[[str], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Built:
     """Build the range on a new branch and record it in the ledger; nothing of it is published.
 
-    ``started`` is called with the Spark session's id, so that a caller who is killed politely can interrupt it.
+    ``started`` is called with the Spark session's id, so that a caller who is killed politely can interrupt it;
+    ``stopped`` says whether it was, in which case the cancelled query is no failure of the build.
 
     Raises:
         ClaimedError: another build is at work on these partitions.
@@ -99,8 +101,11 @@ def build(
         with _heartbeat(deployment, begun), session.session_of(begun.session_id) as spark:
             head, partitions = _write(table, span, deployment, begun, spark)
     except BaseException as error:
+        told = stopped() or isinstance(error, KeyboardInterrupt)
         with ledger.transaction() as transaction:
-            ours = builds.failed(transaction, begun.id, f"{type(error).__name__}: {error}")
+            if told:
+                builds.interrupted(transaction, begun.id, "stopped at work: its task was ended, or Ctrl-C was pressed")
+            ours = told or builds.failed(transaction, begun.id, f"{type(error).__name__}: {error}")
         if not ours and isinstance(error, Exception):
             raise ClaimedError(f"build {begun.id}: another try took over, so this one stopped") from error
         raise
