@@ -246,6 +246,8 @@ def test_a_rebuilt_ledger_knows_the_same_and_nothing_stale_looks_fresh(
         before, then = known(found), stale(found)
         rebuild(deployment, NOW)
         assert (known(found), stale(found)) == (before, then), "harmless to repeat"
+        found.engine.dispose()  # the next example has ledgers of its own, and PostgreSQL a hundred connections
+    mill.ledger.engine.dispose()
 
 
 def _check(done: Rebuilt, mill: Mill, found: Ledger, truth: dict[str, Any], truly_stale: set[Any]) -> None:
