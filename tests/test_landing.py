@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -19,7 +20,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from feedmill import landing
-from feedmill.landing import LandingError, discover, verify
+from feedmill.landing import LandingError, LandingUnavailableError, discover, landed, verify
 from feedmill.ledger.models import File
 from feedmill.ledger.store import Ledger
 from feedmill.spec import Source
@@ -113,6 +114,71 @@ def test_names_that_start_with_a_dot_or_an_underscore_are_not_there_yet(tmp_path
 
 def test_a_landing_zone_that_is_not_there_has_no_files(tmp_path: Path, ledger: Ledger) -> None:
     assert found(tmp_path / "nothing", ledger) == []
+
+
+def test_a_zone_that_went_after_files_were_registered_is_not_an_empty_one(tmp_path: Path, ledger: Ledger) -> None:
+    put(tmp_path, TEXT)
+    assert len(found(tmp_path, ledger)) == 1
+    (tmp_path / "lines").rename(tmp_path / "unmounted")
+    with pytest.raises(LandingUnavailableError, match=r"/lines is gone, from where files were registered: is its disk"):
+        found(tmp_path, ledger)
+    (tmp_path / "lines").mkdir()
+    assert found(tmp_path, ledger) == []
+
+
+@pytest.mark.parametrize("fault", [errno.EACCES, errno.EIO])
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    closed = put(tmp_path, TEXT).parent
+    put(tmp_path, TEXT, hour="2026-05-01T14")
+    scandir = os.scandir
+
+    def listed(path: Any) -> Any:
+        if str(path) == str(closed):  # root, whom the tests may run as, lists other users' folders
+            raise OSError(fault, os.strerror(fault), str(path))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", listed)
+        with pytest.raises(LandingUnavailableError, match=f"{HOUR} cannot be listed: {os.strerror(fault)}"):
+            found(tmp_path, ledger)
+        with pytest.raises(LandingUnavailableError):
+            landed(tmp_path.as_uri(), SOURCES.values())
+    assert len(found(tmp_path, ledger)) == 2
+
+
+def test_a_folder_s_own_object_in_a_bucket_is_no_file(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, TEXT)
+
+    def flat(bucket: Bucket, path: str, **_: Any) -> dict[str, Any]:
+        own = {"type": "file", "size": 0, "mtime": 0.0}
+        found = {str(file): bucket.info(str(file)) for file in Path(path).rglob("*.jsonl")}
+        return {f"{path}/": own, f"{path}/{HOUR}/": own, **found}
+
+    monkeypatch.setattr(Bucket, "find", flat)
+    assert [Path(file.path).name for file in in_bucket(tmp_path, ledger)] == ["a.jsonl"]
+
+
+def test_a_file_that_is_replaced_while_it_is_looked_at_is_registered_as_what_it_became(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, TEXT)
+    look = landing._defect
+
+    def replaced(*arguments: Any) -> str | None:
+        path.with_name(".new").write_bytes(TEXT * 2)
+        path.with_name(".new").rename(path)
+        return look(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(landing, "_defect", replaced)
+        assert found(tmp_path, ledger) == []
+    (file,) = found(tmp_path, ledger)
+    assert file.size == 2 * len(TEXT)
+    verify([file])
 
 
 @pytest.mark.parametrize("hour", ["2026-05-01", "2026-05-01T13:00", "2026-05-01T13+02:00", "today", "2026-05-01T25"])

@@ -54,7 +54,13 @@ class AirflowApi:
 
     def known_dags(self) -> set[str]:
         """The ids of the DAGs that Airflow has parsed."""
-        return {dag["dag_id"] for dag in self._call("GET", "/api/v2/dags?limit=1000")["dags"]}
+        known: set[str] = set()
+        while True:
+            # Airflow gives a hundred at once, whatever is asked for.
+            page = self._call("GET", f"/api/v2/dags?limit=100&order_by=dag_id&offset={len(known)}")
+            known |= {dag["dag_id"] for dag in page["dags"]}
+            if not page["dags"] or len(known) >= page["total_entries"]:
+                return known
 
     def restate(self, table: Table, span: Range, run_id: str) -> None:
         """Trigger the table's DAG for a range: what its trigger form does with start and end."""
@@ -75,8 +81,8 @@ class AirflowApi:
         self._call("POST", "/api/v2/backfills", body)
 
     def runs(self, table: Table) -> list[Run]:
-        """The newest runs of a table's DAG."""
-        found = self._call("GET", f"/api/v2/dags/{table.dag_id}/dagRuns?limit=200&order_by=-run_after")["dag_runs"]
+        """The newest runs of a table's DAG, a hundred at most."""
+        found = self._call("GET", f"/api/v2/dags/{table.dag_id}/dagRuns?limit=100&order_by=-run_after")["dag_runs"]
         return [Run(run["dag_id"], run["dag_run_id"], run["state"]) for run in found]
 
     def failed_tasks(self) -> list[str]:

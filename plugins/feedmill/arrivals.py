@@ -263,7 +263,7 @@ class _Zone:
             ArrivalError: the name is taken by another content.
         """
         folder = f"{self._root.rstrip('/')}/{source}/{HOUR.name_of(hour)}"
-        final, draft = f"{folder}/{name}", f"{folder}/.{name}.{uuid.uuid4().hex}"
+        final, draft = f"{folder}/{name}", f"{folder}/.{uuid.uuid4().hex}"
         fs = self._fs
         fs.makedirs(folder, exist_ok=True)
         size = 0

@@ -26,8 +26,10 @@ DEFAULTS: dict[str, Any] = {
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 """Airflow makes no task instance before a DAG's start, so that it lies before any history that is restated."""
 
-ACTIVE_RUNS = 8
-"""Runs of one table at once; what keeps two builds apart is the ledger's claim, and what spares Spark is its pool."""
+ACTIVE_RUNS = 32
+"""Runs of one table at once: more than the hours of ``WAIT``. A run that waits counts, so that of a table with fewer,
+a morning of failures of what it reads would keep out every later hour and whoever restates it. What keeps two builds
+apart is the ledger's claim, and what spares Spark is its pool."""
 
 _PROJECT = Path(__file__).resolve().parents[2]
 

@@ -2,7 +2,7 @@
 
 Rows are compared as a multiset, whole rows against whole rows; what is gone and new with the same key has changed.
 Sketches (BINARY) are left out, because equal ones may differ in their bytes: the digests that every build records
-compare their estimates, so a partition whose rows are equal and whose digests are not differs in a sketch alone.
+compare what is in them, so a partition whose rows are equal and whose digests are not differs in a sketch alone.
 """
 
 from __future__ import annotations

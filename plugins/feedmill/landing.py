@@ -12,12 +12,14 @@ import logging
 import os
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import fsspec
+from fsspec.spec import AbstractFileSystem
 
 from feedmill.ledger import files
 from feedmill.ledger.files import FoundFile
@@ -32,18 +34,31 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 
-_OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError)
-"""Errors of a file and not of its storage: it went, or is a link to nothing or to a folder, or is another user's."""
-
 
 class LandingError(ValueError):
     """A file of the landing zone, or one that shall get there, is not what it must be."""
 
 
+class LandingUnavailableError(ConnectionError):
+    """A folder of the landing zone cannot be listed: what lies there would be taken for nothing."""
+
+
+class _ReplacedError(OSError):
+    """A file is another one than when it was first looked at."""
+
+
+_OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, _ReplacedError)
+"""Errors of a file and not of its storage: it went, or is a link to nothing or to a folder, or is another user's."""
+
+
 def discover(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger, now: datetime
 ) -> list[File]:
-    """Register the files that are new in the landing zone, and return them."""
+    """Register the files that are new in the landing zone, and return them.
+
+    Raises:
+        LandingUnavailableError: a folder cannot be listed, or a source's folder is gone.
+    """
     found = new_files(landing, sources, kinds, ledger)
     with ledger.transaction() as session:
         return files.register(session, found, now)
@@ -52,19 +67,31 @@ def discover(
 def new_files(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger
 ) -> list[FoundFile]:
-    """The files of the landing zone that are not registered, inspected; one that cannot be opened is left for later."""
+    """The files of the landing zone that are not registered, inspected; one that cannot be opened is left for later.
+
+    Raises:
+        LandingUnavailableError: a folder cannot be listed, or a source's folder is gone.
+    """
     fs, root = fsspec.core.url_to_fs(landing)
     wanted = [source for source in sources.values() if source.kind in set(kinds)]
-    candidates = [(source, path, info) for source in wanted for path, info in _list(fs, root, source)]
+    listed = {source.name: _list(fs, root, source) for source in wanted}
+    candidates = [(source, path) for source in wanted for path, _ in listed[source.name] or ()]
     with ledger.transaction() as session:
-        known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
+        for source in wanted:
+            # An hour is sealed with what lies there: of a disk that is not mounted, with nothing, and for good.
+            if listed[source.name] is None and files.has_any(session, source.name):
+                raise LandingUnavailableError(
+                    f"{fs.unstrip_protocol(root)}/{source.name} is gone, from where files were registered: is its disk "
+                    "mounted? Where they were meant to go, make the folder again, empty"
+                )
+        known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path in candidates])
     inspected = []
-    for source, path, info in candidates:
+    for source, path in candidates:
         url = fs.unstrip_protocol(path)
         if url in known:
             continue
         try:
-            inspected.append(_inspect(fs, root, source, path, info))
+            inspected.append(_inspect(fs, root, source, path))
         except _OF_ONE_FILE as error:
             log.warning("%s cannot be opened, and is not registered until it can: %s", url, _words(error))
     return inspected
@@ -98,12 +125,16 @@ class Landed:
 
 
 def landed(landing: str, sources: Iterable[Source]) -> list[Landed]:
-    """All files that lie in the landing zone, registered or not; nothing is opened."""
+    """All files that lie in the landing zone, registered or not; nothing is opened.
+
+    Raises:
+        LandingUnavailableError: a folder cannot be listed.
+    """
     fs, root = fsspec.core.url_to_fs(landing)
     return [
         Landed(fs.unstrip_protocol(path), _folder_hour(root, source, path), info["size"], _modified(info))
         for source in sources
-        for path, info in _list(fs, root, source)
+        for path, info in _list(fs, root, source) or ()
     ]
 
 
@@ -131,21 +162,48 @@ def verify(registered: Iterable[File]) -> None:
             )
 
 
-def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]]:
+def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]] | None:
+    """The files below the source's folder; None where it is not there."""
     folder = f"{root}/{source.name}"
-    if not fs.exists(folder):
-        return []
-    listed = fs.find(folder, detail=True)
+    try:
+        listed = _below(fs, folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LandingUnavailableError(
+            f"{error.filename or folder} cannot be listed: {_words(error)}. Nothing is read until it can: "
+            "what lies there would be taken for nothing"
+        ) from error
     return [
         (path, info)
         for path, info in sorted(listed.items())
-        if not any(part.startswith((".", "_")) for part in PurePosixPath(path).relative_to(folder).parts)
+        # GCS keeps a folder that was made by hand as an empty object whose name ends with a slash.
+        if not path.endswith("/")
+        and not any(part.startswith((".", "_")) for part in PurePosixPath(path).relative_to(folder).parts)
     ]
 
 
-def _inspect(fs: Any, root: str, source: Source, path: str, info: dict[str, Any]) -> FoundFile:
+def _below(fs: Any, folder: str) -> dict[str, dict[str, Any]]:
+    """What :meth:`find` gives, with the errors of listing a folder, which fsspec's own walk passes over in silence."""
+    if type(fs).find is not AbstractFileSystem.find:
+        found: dict[str, dict[str, Any]] = fs.find(folder, detail=True)
+        if not found and not fs.exists(folder):
+            raise FileNotFoundError(folder)
+        return found
+    listed: dict[str, dict[str, Any]] = {}
+    for info in fs.ls(folder, detail=True):
+        if info["type"] != "directory":
+            listed[info["name"]] = info
+            continue
+        with suppress(FileNotFoundError):  # it went meanwhile
+            listed |= _below(fs, info["name"])
+    return listed
+
+
+def _inspect(fs: Any, root: str, source: Source, path: str) -> FoundFile:
+    info = fs.info(path)
     hour = _folder_hour(root, source, path)
-    return FoundFile(
+    found = FoundFile(
         path=fs.unstrip_protocol(path),
         source=source.name,
         kind=source.kind,
@@ -155,6 +213,11 @@ def _inspect(fs: Any, root: str, source: Source, path: str, info: dict[str, Any]
         received_at=_modified(info),
         defect=_misplaced(root, source, path) if hour is None else _defect(fs, source, path),
     )
+    # Else its size would be of one file and its digest of another, and no build would ever find it unchanged.
+    after = fs.info(path)
+    if (after["size"], _modified(after)) != (found.size, found.received_at):
+        raise _ReplacedError("it changes while it is looked at")
+    return found
 
 
 def _folder_hour(root: str, source: Source, path: str) -> datetime | None:

@@ -118,7 +118,7 @@ def status_of(table: Table, known: Knowledge, now: datetime) -> TableStatus:
     expired = known.facts.expired.get(table.name, frozenset())
     held = {p for p in known.held.get(table.name, {}) if p not in expired}
     claimed = {p: build for span, build in known.building.get(table.name, []) for p in span.partitions()}
-    moments = {*published, *held, *claimed, *_ended(table, published, now)}
+    moments = {*published, *held, *claimed, *(p for p in _ended(table, published, now) if p not in expired)}
     return TableStatus(table, [_cell(table, moment, known, claimed, now) for moment in sorted(moments)])
 
 

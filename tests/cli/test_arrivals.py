@@ -45,6 +45,12 @@ def test_a_file_lands_in_the_present_hour(zone, tmp_path):
     assert (arrival.state, arrival.hour) == ("landed", datetime(2026, 5, 1, 13, tzinfo=UTC))
 
 
+def test_a_name_may_be_as_long_as_the_disk_allows(zone, tmp_path):
+    name = "ü" * 124 + ".jsonl"
+    put(zone, "events_jsonl", events(tmp_path / name, "2026-05-01T13:00:00Z"))
+    assert landed(zone) == [f"events_jsonl/2026-05-01T13/{name}"]
+
+
 def test_the_same_content_again_is_no_error(zone, tmp_path):
     path = events(tmp_path / "a.jsonl", "2026-05-01T13:00:00Z")
     put(zone, "events_jsonl", path)

@@ -104,6 +104,15 @@ def test_what_expired_itself_is_no_longer_shown_and_history_begins_after_it() ->
     assert [cell.partition for cell in cells] == [DAY_1 + hours(2)]
 
 
+def test_of_a_partition_that_was_thawed_alone_the_expired_ones_after_it_are_not_overdue() -> None:
+    gone = {DAY_1 + hours(n) for n in range(1, 40)}
+    published = {DAY_1: at(9), **{DAY_1 + hours(n): at(1) for n in range(40, 48)}}
+    cells = status_of(
+        LANDED, Knowledge(Facts({"e.landed": published}, expired={"e.landed": gone})), DAY_1 + days(2)
+    ).cells
+    assert [cell.partition for cell in cells] == sorted(published)
+
+
 READERS = [
     DAILY,
     WINDOW,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from feedmill.lake.publish import publish
 from feedmill.landing import LandingError
 from feedmill.ledger import builds
 from feedmill.ledger.facts import load
-from feedmill.ledger.models import Build, File
+from feedmill.ledger.models import Build, BuiltPartition, File
 from feedmill.ledger.staleness import stale_because
 from feedmill.runner import build as runner
 from feedmill.runner.build import build
@@ -158,6 +159,28 @@ def _numbers(deployment: Deployment) -> dict[tuple[str, datetime], int]:
     with deployment.ledger.transaction() as session:
         facts = load(session, deployment.tables)
     return {(name, p): state.number for name, by in facts.published.items() for p, state in by.items()}
+
+
+def test_the_hour_that_a_worker_s_own_clock_has_twice_is_two_hours(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = datetime(2025, 10, 26, 0, tzinfo=UTC)  # 02:00 in Berlin, as is the next hour
+    for n in range(3):
+        hour = first + timedelta(hours=n)
+        land(deployment, hour, f"{n}.jsonl", [event(10 * n + k, hour) for k in range(n + 1)])
+    table = deployment.tables["events.landed"]
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Europe/Berlin")
+            time.tzset()
+            built = build(table, table.range(first, first + timedelta(hours=3)), deployment, "test/run")
+    finally:
+        time.tzset()
+    with deployment.ledger.transaction() as session:
+        entries = session.scalars(select(BuiltPartition).where(BuiltPartition.build_id == built.build_id))
+        assert {entry.partition: entry.rows for entry in entries} == {
+            first + timedelta(hours=n): n + 1 for n in range(3)
+        }
 
 
 def test_an_hour_that_becomes_empty_loses_its_old_rows(deployment: Deployment) -> None:

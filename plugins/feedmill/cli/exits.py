@@ -51,6 +51,7 @@ ERRORS: dict[str, Exit] = {
     "feedmill.lake.ddl.DdlError": Exit.PROBLEM,
     "feedmill.lake.ddl.IncompatibleError": Exit.PROBLEM,
     "feedmill.landing.LandingError": Exit.PROBLEM,
+    "feedmill.landing.LandingUnavailableError": Exit.UNREACHABLE,
     "feedmill.runner.build.TransformError": Exit.PROBLEM,
     "feedmill.checks.suite.SuiteError": Exit.PROBLEM,
     "feedmill.checks.check.NothingToCheckError": Exit.PROBLEM,

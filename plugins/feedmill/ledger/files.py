@@ -77,6 +77,11 @@ def _arrival_hour(file: FoundFile, sealed: set[tuple[str, datetime]], now: datet
     return hour
 
 
+def has_any(session: Session, source: str) -> bool:
+    """Whether a file of the source was ever registered."""
+    return session.scalars(select(File.path).where(File.source == source).limit(1)).first() is not None
+
+
 def seal(session: Session, kind: FileKind, hours: Range) -> None:
     """Close arrival hours; the caller holds the counter's lock."""
     rows = [{"kind": kind, "hour": hour} for hour in hours.partitions()]

@@ -22,13 +22,14 @@ from feedmill.ledger import builds, facts, files, readiness
 from feedmill.ledger.builds import HEARTBEAT, ClaimedError, Written
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.runner import frames, session
+from feedmill.runner.digest import row_hash
 from feedmill.runner.fork import fork
 from feedmill.runner.passes import Pass, cut
 from feedmill.spec import Files, Input, Table
-from feedmill.timeline import HOUR, Range
+from feedmill.timeline import HOUR, Range, parse
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
     from pyspark.sql.connect.session import SparkSession
 
     from feedmill.ledger.models import Build
@@ -226,38 +227,24 @@ def written(table: Table, span: Range, deployment: Deployment, head: int, spark:
     rows = frames.at_snapshot(spark, table, head)
     counted = (
         rows.filter(frames.condition(table, span, lake))
-        .select(F.col(ddl.partition_column).alias("partition"), _row_hash(table, deployment).alias("hash"))
+        .select(F.col(ddl.partition_column).alias("partition"), row_hash(ddl).alias("hash"))
         .groupBy("partition")
         .agg(
             F.count("*").alias("rows"),
             F.sum(F.col("hash").cast("decimal(38,0)")).alias("sum"),
             F.bit_xor("hash").alias("xor"),
         )
+        # As text: collect() gives local times, and where one is there twice in autumn, the first of the two hours.
+        .withColumn("partition", F.col("partition").cast("string"))
         .collect()
     )
-    found = {_moment(row["partition"]): (row["rows"], f"{row['rows']}:{row['sum']}:{row['xor']}") for row in counted}
+    found = {parse(row["partition"]): (row["rows"], f"{row['rows']}:{row['sum']}:{row['xor']}") for row in counted}
     touches = _touches(table, span, deployment, head) if len(ddl.partitioned_by) > 1 else None
     empty = (0, "0")
     return [
         Written(moment, *found.get(moment, empty), None if touches is None else touches.get(moment, {}))
         for moment in span.partitions()
     ]
-
-
-def _row_hash(table: Table, deployment: Deployment) -> Column:
-    """A row's hash that does not see what may differ between equal rows: sketches count by their estimate.
-
-    xxhash64 passes over nulls, so each nullable column's nullness is hashed beside it.
-    """
-    from pyspark.sql import functions as F
-
-    values = []
-    for column in deployment.lake.ddl(table).columns:
-        value = F.col(column.name)
-        values.append(F.hll_sketch_estimate(value) if column.sql_type.upper() == "BINARY" else value)
-        if not column.required:
-            values.append(value.isNull())
-    return F.xxhash64(*values)
 
 
 def _touches(table: Table, span: Range, deployment: Deployment, head: int) -> dict[datetime, dict[datetime, int]]:
@@ -269,13 +256,6 @@ def _touches(table: Table, span: Range, deployment: Deployment, head: int) -> di
         hour = moment_of(file.partition[1], HOUR)
         touched[hour] = touched.get(hour, 0) + file.record_count
     return found
-
-
-def _moment(value: object) -> datetime:
-    """A collected partition value as a UTC time; Spark Connect gives naive local times and dates."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    return datetime.fromisoformat(f"{value}T00:00:00+00:00")
 
 
 @contextmanager
