@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from builds import Workshop, each
 from sqlalchemy import delete, func, select, update
@@ -17,16 +20,31 @@ from typer.testing import CliRunner
 from feedmill import examination, landing
 from feedmill.cli.app import app
 from feedmill.deployment import Deployment
-from feedmill.doctor import GRACE, Facts, Finding, Ill, Recorded, TableFacts, Unrecorded, Waiting, findings
+from feedmill.doctor import (
+    GRACE,
+    Facts,
+    Finding,
+    Ill,
+    Recorded,
+    TableFacts,
+    Unrecorded,
+    Waiting,
+    findings,
+    not_compared,
+)
+from feedmill.identity import identity
 from feedmill.lake.catalog import Lake
 from feedmill.ledger import builds, publishes
 from feedmill.ledger.models import Build, Claim, Partition, Publish
 from feedmill.ledger.store import Ledger, lock_counter
+from feedmill.runner.build import written
+from feedmill.runner.session import session_of
 from feedmill.spec import Files, Maintainer, Map, Source, Table
 from feedmill.timeline import HOUR, Range, days, hours
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 NEXT = START + hours(1)
+AFTER = START + hours(2)
 TWO = Range(START, START + hours(2), HOUR)
 ONE = Range.one(START, HOUR)
 TABLE = Table("demo.hourly", HOUR, [Files("events")], Maintainer("team", "a team", "mailto:t@example.com"), 2, days(90))
@@ -57,6 +75,18 @@ def test_as_many_rows_but_others_are_found_by_their_digest() -> None:
         digests={START: "other", NEXT: "e"},
     )
     assert (found.ill, found.names) == (Ill.ROWS_DIFFER, ("2026-05-01T00",))
+
+
+def test_another_digest_of_other_code_s_rows_accuses_nobody_and_is_counted() -> None:
+    recorded = {START: Recorded(3, "d", today=False), NEXT: Recorded(5, "e", today=False), AFTER: Recorded(2, "f")}
+    on_main = {START: 3, NEXT: 5, AFTER: 2}
+    facts = TableFacts(TABLE, recorded, on_main, digests={START: "other", NEXT: "e", AFTER: "f"})
+    assert findings(Facts(START, 1, 100, [facts])) == []
+    (said,) = not_compared(Facts(START, 1, 100, [facts]))
+    assert said.startswith("demo.hourly: the rows of 1 partition are not compared: other code than today's made them")
+    fewer = replace(facts, on_main={**on_main, START: 2})
+    assert ills(findings(Facts(START, 1, 100, [fewer]))) == [Ill.ROWS_DIFFER], "fewer rows are no matter of columns"
+    assert not_compared(Facts(START, 1, 100, [fewer])) == []
 
 
 def test_a_commit_that_the_ledger_lacks_explains_its_partitions() -> None:
@@ -254,6 +284,49 @@ def test_an_edited_ddl_is_found_until_a_build_applies_it(shop: Workshop, see: Ca
     path.write_text(path.read_text().replace("item STRING", "item BIGINT"))
     (found,) = see()
     assert "column item is string, the DDL says BIGINT" in found.what
+
+
+@pytest.mark.usefixtures("spark_connection")
+def test_a_new_column_accuses_nobody_and_rows_that_changed_are_still_found(
+    shop: Workshop, deployment: Deployment
+) -> None:
+    def publish(hour: datetime, version: int) -> None:
+        span = Range.one(hour, HOUR)
+        with shop.ledger.transaction() as session:
+            build = builds.begin(session, shop.table, span, "test/run", identity(shop.table, shop.lake.project))
+        head = shop.write(build.id, span, {hour: 2}, version)
+        with session_of(str(uuid.uuid4())) as spark:
+            entries = written(shop.table, span, deployment, head, spark)
+        with shop.ledger.transaction() as session:
+            builds.finish(session, build.id, head, entries)
+        shop.judge(build.id, True)
+        shop.publish(build.id)
+
+    def see() -> tuple[list[tuple[Ill, tuple[str, ...]]], list[str]]:
+        facts = examination.examine(deployment, [shop.table], datetime.now(UTC), rows=True)
+        return [(f.ill, f.names) for f in findings(facts)], not_compared(facts)
+
+    publish(START, 1)
+    assert see() == ([], [])
+    path = shop.lake.project / shop.table.ddl_path
+    path.write_text(path.read_text().replace("    version", "    note STRING COMMENT 'Why.',\n    version"))
+    waits = (
+        "demo.hourly: the rows of 1 partition are not compared: "
+        "include/sql/demo/hourly.sql has columns that nothing is published with yet: note."
+    )
+    assert see() == ([(Ill.DDL_DIFFERS, ())], [waits])
+    shop.lake.ensure(shop.table)
+    assert see() == ([], [waits]), "the table has it, and main's head has not"
+    publish(NEXT, 1)
+    found, (said,) = see()
+    assert found == []
+    assert "the rows of 1 partition are not compared: other code than today's made them" in said
+    rows = shop.lake.load(shop.table).scan(row_filter=f"hour = '{NEXT.isoformat()}'").to_arrow()
+    shop.lake.load(shop.table).overwrite(
+        rows.set_column(rows.schema.get_field_index("version"), "version", pa.array([1, 9], pa.int64())),
+        overwrite_filter=f"hour = '{NEXT.isoformat()}'",
+    )
+    assert see() == ([(Ill.ROWS_DIFFER, ("2026-05-01T01",))], [said])
 
 
 def test_files_that_are_gone_changed_or_not_registered_are_found(

@@ -69,6 +69,8 @@ class Recorded:
 
     rows: int
     digest: str
+    today: bool = True
+    """Whether today's code made it: the digest is over all columns, and other code may have had others."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class TableFacts:
     """Rows by partition, from main's manifests; partitions without a file are absent."""
     digests: Mapping[datetime, str] | None = None
     """Of the rows on main, read again; None where nobody asked for it. Partitions without rows are absent."""
+    no_digests: str | None = None
+    """Why they cannot be read again, where somebody asked for it; None where they can."""
     unrecorded: Sequence[Unrecorded] = ()
     newest: tuple[int, int] = (0, 0)
     """The largest (epoch, begin) of all commits on main."""
@@ -156,6 +160,33 @@ def findings(facts: Facts) -> list[Finding]:
     ]
 
 
+def not_compared(facts: Facts) -> list[str]:
+    """Where rows were read again: which partitions it says nothing of, and why, in a sentence for each table."""
+    found = []
+    for one in facts.tables:
+        if one.no_digests is not None:
+            count, why = len(_as_many(one)), one.no_digests
+        else:
+            count = sum(1 for p in _other_digests(one) if not one.recorded[p].today)
+            why = "other code than today's made them, perhaps with other columns. A restatement makes them comparable"
+        if count:
+            partitions = f"{count:,} partition{'s' * (count > 1)}"
+            found.append(f"{one.table.name}: the rows of {partitions} are not compared: {why}.")
+    return found
+
+
+def _as_many(one: TableFacts) -> list[datetime]:
+    """Partitions of as many rows on main as in the ledger, and no commit that the ledger lacks: the rows may differ."""
+    explained = {partition for commit in one.unrecorded for partition in commit.partitions}
+    return [p for p, r in sorted(one.recorded.items()) if 0 < r.rows == one.on_main.get(p, 0) and p not in explained]
+
+
+def _other_digests(one: TableFacts) -> list[datetime]:
+    if one.digests is None:
+        return []
+    return [p for p in _as_many(one) if one.digests.get(p) != one.recorded[p].digest]
+
+
 def _behind(facts: Facts) -> Iterator[Finding]:
     mend = "`feedmill ledger rebuild` brings it forward; until then these tables publish nothing."
     for one in facts.tables:
@@ -198,10 +229,9 @@ def _table(one: TableFacts) -> Iterator[Finding]:
         for p, r in sorted(recorded.items())
         if r.rows != on_main.get(p, 0)
     }
-    if one.digests is not None:
-        for p, r in sorted(recorded.items()):
-            if r.rows and p not in differing and one.digests.get(p) != r.digest:
-                differing[p] = f"{period.name_of(p)} (as many rows, others)"
+    differing |= {
+        p: f"{period.name_of(p)} (as many rows, others)" for p in _other_digests(one) if one.recorded[p].today
+    }
     if differing:
         yield Finding(
             Ill.ROWS_DIFFER,

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Snapshot
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from feedmill import landing
 from feedmill.deployment import Deployment
 from feedmill.doctor import Facts, Recorded, TableFacts, Unrecorded, Waiting, Worker
+from feedmill.identity import identity
 from feedmill.lake import ddl as ddl_module
 from feedmill.lake import publish
 from feedmill.lake.commits import commits
@@ -70,7 +72,12 @@ def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
             found = list(session.scalars(select(Partition).where(Partition.table_name == table.name)))
             # Retention writes that before it deletes, and may be between the two.
             expired = {row.partition for row in found if row.expired_at is not None}
-            recorded = {row.partition: Recorded(row.rows, row.digest) for row in found if row.expired_at is None}
+            today = _identity(deployment, table) if rows else None
+            recorded = {
+                row.partition: Recorded(row.rows, row.digest, today is None or row.identity == today)
+                for row in found
+                if row.expired_at is None
+            }
             intents = tuple(intent.build_id for intent in publishes.open_intents(session, table.name))
             if iceberg is None:
                 return TableFacts(table, recorded, intents=intents)
@@ -85,11 +92,17 @@ def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
             if partition in expired:
                 continue
             on_main[partition] = on_main.get(partition, 0) + task.file.record_count
+    digests, no_digests = None, None
+    if rows and head is not None and on_main:
+        no_digests = _other_columns(deployment, table, iceberg, head)
+        if no_digests is None:
+            digests = _digests(deployment, table, head.snapshot_id, list(on_main))
     return TableFacts(
         table,
         recorded,
         on_main,
-        _digests(deployment, table, head.snapshot_id, list(on_main)) if rows and head and on_main else None,
+        digests,
+        no_digests,
         [Unrecorded(c.build_id, frozenset(m.partition for m in c.moved), c.build_id in known) for c in lacking],
         max(((c.epoch, c.begin) for c in commits(iceberg)), default=(0, 0)),
         intents,
@@ -122,6 +135,30 @@ def _settled(session: Session, build: Build) -> bool:
         Partition.table_name == build.table_name, Partition.begin > build.begin
     )
     return not session.execute(wrote.except_(moved.union(superseded)).limit(1)).first()
+
+
+def _identity(deployment: Deployment, table: Table) -> str | None:
+    try:
+        return identity(table, deployment.project)
+    except DdlError:
+        return None
+
+
+def _other_columns(deployment: Deployment, table: Table, iceberg: IcebergTable, head: Snapshot) -> str | None:
+    """Why no digest can be computed of main's head, which has its own columns: the DDL asks for others; None: it can.
+
+    A build adds columns to the table before it writes, and main's head has them once a build with them is published.
+    """
+    schema = iceberg.schema() if head.schema_id is None else iceberg.schemas()[head.schema_id]
+    spec = tuple(field.name for field in iceberg.spec().fields)
+    try:
+        change = ddl_module.evolution(deployment.lake.ddl(table), schema, spec, "")
+    except (DdlError, IncompatibleError):
+        return f"{table.ddl_path} differs from the table"
+    if change.add:
+        names = ", ".join(column.name for column in change.add)
+        return f"{table.ddl_path} has columns that nothing is published with yet: {names}"
+    return None
 
 
 def _digests(deployment: Deployment, table: Table, snapshot_id: int, partitions: list[datetime]) -> dict[datetime, str]:

@@ -41,11 +41,13 @@ def doctor(
 
     Harmless at any time. What is stale or overdue is no finding: `feedmill status` shows it.
 
+    Of rows that other code than today's made, --rows says how many it could not compare: their columns may be others.
+
     Exits with 0 where all agree, 1 with findings.
     """
     from feedmill import examination
     from feedmill.deployment import open_deployment
-    from feedmill.doctor import findings
+    from feedmill.doctor import findings, not_compared
 
     out = output()
     deployment = open_deployment()
@@ -53,8 +55,11 @@ def doctor(
     with out.steps(f"looking at {len(chosen)} tables"):
         if mend:
             examination.mend(deployment, chosen)
-        found = findings(examination.examine(deployment, chosen, utc_now(), rows=rows))
+        facts = examination.examine(deployment, chosen, utc_now(), rows=rows)
+    found = findings(facts)
     out.result([_plain(one) for one in found], _text(found, len(chosen)))
+    for sentence in not_compared(facts):
+        out.note(sentence, style="yellow")
     ended(Exit.PROBLEM if found else Exit.OK)
 
 
