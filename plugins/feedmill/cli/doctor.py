@@ -23,7 +23,8 @@ def doctor(
         typer.Option(
             "--mend",
             help="First mend what is always safe: record commits that the ledger lacks, settle intents, mark dead "
-            "builds as interrupted, drop branches that nobody needs. No row changes.",
+            "builds as interrupted, drop branches that nobody needs, and registrations of files that were moved out of "
+            "a wrong hour. No row changes.",
         ),
     ] = False,
     rows: Annotated[
@@ -54,7 +55,7 @@ def doctor(
     chosen = [deployment.tables[name] for name in tables] if tables else list(deployment.tables)
     with out.steps(f"looking at {len(chosen)} tables"):
         if mend:
-            examination.mend(deployment, chosen)
+            examination.mend(deployment, chosen, utc_now())
         facts = examination.examine(deployment, chosen, utc_now(), rows=rows)
     found = findings(facts)
     out.result([_plain(one) for one in found], _text(found, len(chosen)))
