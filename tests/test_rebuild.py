@@ -263,7 +263,8 @@ def _check(done: Rebuilt, mill: Mill, found: Ledger, truth: dict[str, Any], trul
         begins = list(session.scalars(select(Build.begin)))
         assert done.counter >= max([*begins, *session.scalars(select(Partition.number))], default=0)
     left = findings(examination.examine(mill.deployment(found), list(TABLES), NOW))
-    assert {finding.ill.value for finding in left} <= {"branch left behind"}
+    # An hour that was landed and never built may be from before the first that was.
+    assert {finding.ill.value for finding in left} <= {"branch left behind", "file that no build reads"}
 
 
 def _read(session: Any) -> dict[datetime, set[str]]:

@@ -6,20 +6,21 @@ know, or believes wrongly. :mod:`feedmill.examination` gathers the facts, and me
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from feedmill.spec import Table
+from feedmill.spec import FileKind, Table
 from feedmill.timeline import HOUR, runs
 
 SHOWN = 5
 """Partitions, files or builds that one sentence names; --json has all."""
 
 GRACE = timedelta(hours=1)
-"""How long a landed file may wait to be registered: the next hour's build does it."""
+"""How long a landed file may wait to be registered, or read: the next hour's build does it. A clock may be as wrong."""
 
 
 class Ill(StrEnum):
@@ -37,10 +38,14 @@ class Ill(StrEnum):
     NOT_REGISTERED = "file not registered"
     CLOSED = "file cannot be opened"
     MISPLACED = "folder names no hour"
+    NOT_READ = "file that no build reads"
+    LEFT_REGISTRATION = "registration left behind"
     DDL_DIFFERS = "DDL differs"
 
 
-MENDED = frozenset({Ill.UNRECORDED, Ill.OPEN_INTENT, Ill.DEAD_CLAIM, Ill.NO_CLAIM, Ill.LEFT_BRANCH})
+MENDED = frozenset(
+    {Ill.UNRECORDED, Ill.OPEN_INTENT, Ill.DEAD_CLAIM, Ill.NO_CLAIM, Ill.LEFT_BRANCH, Ill.LEFT_REGISTRATION}
+)
 """What ``feedmill doctor --mend`` mends: never a row, and never a guess."""
 
 
@@ -69,6 +74,8 @@ class Recorded:
 
     rows: int
     digest: str
+    today: bool = True
+    """Whether today's code made it: the digest is over all columns, and other code may have had others."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ class TableFacts:
     """Rows by partition, from main's manifests; partitions without a file are absent."""
     digests: Mapping[datetime, str] | None = None
     """Of the rows on main, read again; None where nobody asked for it. Partitions without rows are absent."""
+    no_digests: str | None = None
+    """Why they cannot be read again, where somebody asked for it; None where they can."""
     unrecorded: Sequence[Unrecorded] = ()
     newest: tuple[int, int] = (0, 0)
     """The largest (epoch, begin) of all commits on main."""
@@ -128,6 +137,37 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Reader:
+    """A table that reads files."""
+
+    table: Table
+    lookback: timedelta
+    first: datetime | None
+    """Its first partition that was ever published, from which on `status` knows what is overdue; None before that."""
+
+    def newest(self, hour: datetime) -> datetime:
+        """Its newest partition that reads the files of an arrival hour."""
+        return self.table.every.floor(hour + self.lookback)
+
+    def kept_until(self, hour: datetime) -> datetime:
+        """When retention takes the last of what was built of an arrival hour."""
+        return self.newest(hour) + self.table.every.length + self.table.keep
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A registered file that no build has read."""
+
+    url: str
+    kind: FileKind
+    hour: datetime
+    """The arrival hour that it is registered for."""
+    received: datetime
+    gone: bool = False
+    """Whether it does not lie there any more."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything that is compared."""
 
@@ -142,6 +182,10 @@ class Facts:
     waiting: Sequence[Waiting] = ()
     misplaced: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Landed files, registered or not, by their folder that names no hour."""
+    unread: Sequence[Unread] = ()
+    """Registered files that no build has read, yet or ever."""
+    readers: Mapping[FileKind, Sequence[Reader]] = field(default_factory=dict)
+    """All tables of the map that read files, by kind."""
 
 
 def findings(facts: Facts) -> list[Finding]:
@@ -153,7 +197,35 @@ def findings(facts: Facts) -> list[Finding]:
         *_altered(facts.altered),
         *_waiting(facts.waiting, facts.now),
         *_misplaced(facts.misplaced),
+        *_not_read(facts),
     ]
+
+
+def not_compared(facts: Facts) -> list[str]:
+    """Where rows were read again: which partitions it says nothing of, and why, in a sentence for each table."""
+    found = []
+    for one in facts.tables:
+        if one.no_digests is not None:
+            count, why = len(_as_many(one)), one.no_digests
+        else:
+            count = sum(1 for p in _other_digests(one) if not one.recorded[p].today)
+            why = "other code than today's made them, perhaps with other columns. A restatement makes them comparable"
+        if count:
+            partitions = f"{count:,} partition{'s' * (count > 1)}"
+            found.append(f"{one.table.name}: the rows of {partitions} are not compared: {why}.")
+    return found
+
+
+def _as_many(one: TableFacts) -> list[datetime]:
+    """Partitions of as many rows on main as in the ledger, and no commit that the ledger lacks: the rows may differ."""
+    explained = {partition for commit in one.unrecorded for partition in commit.partitions}
+    return [p for p, r in sorted(one.recorded.items()) if 0 < r.rows == one.on_main.get(p, 0) and p not in explained]
+
+
+def _other_digests(one: TableFacts) -> list[datetime]:
+    if one.digests is None:
+        return []
+    return [p for p in _as_many(one) if one.digests.get(p) != one.recorded[p].digest]
 
 
 def _behind(facts: Facts) -> Iterator[Finding]:
@@ -198,10 +270,9 @@ def _table(one: TableFacts) -> Iterator[Finding]:
         for p, r in sorted(recorded.items())
         if r.rows != on_main.get(p, 0)
     }
-    if one.digests is not None:
-        for p, r in sorted(recorded.items()):
-            if r.rows and p not in differing and one.digests.get(p) != r.digest:
-                differing[p] = f"{period.name_of(p)} (as many rows, others)"
+    differing |= {
+        p: f"{period.name_of(p)} (as many rows, others)" for p in _other_digests(one) if one.recorded[p].today
+    }
     if differing:
         yield Finding(
             Ill.ROWS_DIFFER,
@@ -296,6 +367,87 @@ def _misplaced(folders: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
             "Move them to <source>/<YYYY-MM-DDTHH>/: a file in its new place is a new one, and is landed.",
             tuple(urls),
         )
+
+
+class Astray(StrEnum):
+    """Why no build of the schedule reads a registered file, as a part of a sentence."""
+
+    TO_COME = "hours that are still to come"
+    BEFORE = "hours from before the first that was published"
+    TOO_OLD = "hours whose retention had passed when they were received"
+
+
+def astray(file: Unread, readers: Sequence[Reader], now: datetime) -> Astray | None:
+    """Why no build of the schedule reads the file; None where one does, where `status` says that none did, or where
+    nobody knows yet: the history of a reader that was never published may begin anywhere.
+
+    An hour that has passed its retention was perhaps built, and what it was built from forgotten with an old ledger.
+    What was received while it could be kept is left alone.
+    """
+    hour = file.hour
+    if hour > now + GRACE:
+        return Astray.TO_COME
+    if not readers or hour + HOUR.length + GRACE >= now:
+        return None
+    if any(one.first is None or one.newest(hour) >= one.first for one in readers):
+        return None
+    kept = max(one.kept_until(hour) for one in readers)
+    if kept > now:
+        return Astray.BEFORE
+    return Astray.TOO_OLD if file.received > kept else None
+
+
+def moved(files: Iterable[Unread], readers: Mapping[FileKind, Sequence[Reader]], now: datetime) -> list[str]:
+    """Registered files that nobody misses: they lay in the folder of a wrong hour, are gone, and no build read them."""
+    wrong = (Astray.TO_COME, Astray.TOO_OLD)
+    return [file.url for file in files if file.gone and astray(file, readers.get(file.kind, ()), now) in wrong]
+
+
+def _not_read(facts: Facts) -> Iterator[Finding]:
+    for kind, readers in facts.readers.items():
+        by_why: dict[Astray, list[Unread]] = {}
+        for file in facts.unread:
+            why = astray(file, readers, facts.now) if file.kind == kind and not file.gone else None
+            if why is not None:
+                by_why.setdefault(why, []).append(file)
+        for why, files in by_why.items():
+            yield Finding(
+                Ill.NOT_READ,
+                "",
+                f"{len(files)} registered file{'s' * (len(files) > 1)} of {why}: {_some(_folders(files))}",
+                _build(files, readers, facts.now)
+                if why is Astray.BEFORE
+                else "Move them to the folder of the hour in which they arrived, where they are new files; "
+                "`feedmill doctor --mend` then removes the old registration.",
+                tuple(file.url for file in files),
+            )
+    if urls := tuple(moved(facts.unread, facts.readers, facts.now)):
+        yield Finding(
+            Ill.LEFT_REGISTRATION,
+            "",
+            f"{len(urls)} file{'s' * (len(urls) > 1)} of an hour that no build has read "
+            f"{'are' if len(urls) > 1 else 'is'} gone: {_some(urls)}",
+            "`feedmill doctor --mend` removes the registration: nothing was built of it.",
+            urls,
+        )
+
+
+def _folders(files: Iterable[Unread]) -> list[str]:
+    counts = Counter(file.url.rpartition("/")[0] for file in files)
+    return [f"{folder} ({count})" for folder, count in sorted(counts.items())]
+
+
+def _build(files: Sequence[Unread], readers: Sequence[Reader], now: datetime) -> str:
+    """What to build: up to the first published partition, or `status` would call the hours in between overdue."""
+    ranges = []
+    for one in readers:
+        wanted = [one.newest(file.hour) for file in files if one.kept_until(file.hour) > now]
+        if wanted and one.first is not None:
+            name_of = one.table.every.name_of
+            ranges.append(
+                f"`feedmill build {one.table.name} --start {name_of(min(wanted))} --end {name_of(one.first)}`"
+            )
+    return f"{' and '.join(ranges)}, or their DAGs with this start and end, read them."
 
 
 def _some(names: Sequence[str]) -> str:

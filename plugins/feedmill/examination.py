@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, cast
 
 from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Snapshot
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from feedmill import landing
+from feedmill import doctor, landing
 from feedmill.deployment import Deployment
-from feedmill.doctor import Facts, Recorded, TableFacts, Unrecorded, Waiting, Worker
+from feedmill.doctor import Facts, Reader, Recorded, TableFacts, Unread, Unrecorded, Waiting, Worker
+from feedmill.identity import identity
 from feedmill.lake import ddl as ddl_module
 from feedmill.lake import publish
 from feedmill.lake.commits import commits
 from feedmill.lake.ddl import DdlError, IncompatibleError
-from feedmill.ledger import builds, publishes
+from feedmill.ledger import builds, files, publishes
 from feedmill.ledger.builds import CLAIM_EXPIRES
 from feedmill.ledger.models import Build, BuiltPartition, Claim, Counter, File, Partition, Publish
-from feedmill.spec import Table
+from feedmill.spec import KINDS, FileKind, Files, Table
 from feedmill.timeline import runs
 
 _BRANCH = "build_"
@@ -35,15 +37,20 @@ def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, r
         SparkUnavailableError: with ``rows``, the Spark server does not answer.
     """
     looked = [_table(deployment, table, rows) for table in tables]
-    waiting, altered, misplaced = _files(deployment, rows)
+    waiting, altered, misplaced, unread = _files(deployment, rows)
     with deployment.ledger.transaction() as session:
         counter = session.execute(select(Counter)).scalar_one()
         workers = _workers(session, tables)
-    return Facts(now, counter.epoch, counter.value, looked, workers, altered, waiting, misplaced)
+        readers = _readers(session, deployment)
+    for url in doctor.moved(unread, readers, now):
+        altered.pop(url, None)
+    return Facts(now, counter.epoch, counter.value, looked, workers, altered, waiting, misplaced, unread, readers)
 
 
-def mend(deployment: Deployment, tables: Sequence[Table]) -> None:
+def mend(deployment: Deployment, tables: Sequence[Table], now: datetime) -> None:
     """Mend what is always safe: dead builds, unrecorded commits, settled intents, branches that nobody needs.
+
+    And registrations of files that lay in the folder of a wrong hour and were moved, where no build has read them.
 
     Raises:
         LedgerBehindError: the ledger is older than the lake; `feedmill ledger rebuild` comes first.
@@ -58,6 +65,9 @@ def mend(deployment: Deployment, tables: Sequence[Table]) -> None:
             publish.reconcile(table, ledger, lake)
         for build_id in _table(deployment, table, rows=False).branches:
             publish.drop_branch(table, build_id, lake)
+    *_, unread = _files(deployment, contents=False)
+    with ledger.transaction() as session:
+        files.forget(session, doctor.moved(unread, _readers(session, deployment), now), deployment.tables)
 
 
 def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
@@ -70,7 +80,12 @@ def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
             found = list(session.scalars(select(Partition).where(Partition.table_name == table.name)))
             # Retention writes that before it deletes, and may be between the two.
             expired = {row.partition for row in found if row.expired_at is not None}
-            recorded = {row.partition: Recorded(row.rows, row.digest) for row in found if row.expired_at is None}
+            today = _identity(deployment, table) if rows else None
+            recorded = {
+                row.partition: Recorded(row.rows, row.digest, today is None or row.identity == today)
+                for row in found
+                if row.expired_at is None
+            }
             intents = tuple(intent.build_id for intent in publishes.open_intents(session, table.name))
             if iceberg is None:
                 return TableFacts(table, recorded, intents=intents)
@@ -85,11 +100,17 @@ def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
             if partition in expired:
                 continue
             on_main[partition] = on_main.get(partition, 0) + task.file.record_count
+    digests, no_digests = None, None
+    if rows and head is not None and on_main:
+        no_digests = _other_columns(deployment, table, iceberg, head)
+        if no_digests is None:
+            digests = _digests(deployment, table, head.snapshot_id, list(on_main))
     return TableFacts(
         table,
         recorded,
         on_main,
-        _digests(deployment, table, head.snapshot_id, list(on_main)) if rows and head and on_main else None,
+        digests,
+        no_digests,
         [Unrecorded(c.build_id, frozenset(m.partition for m in c.moved), c.build_id in known) for c in lacking],
         max(((c.epoch, c.begin) for c in commits(iceberg)), default=(0, 0)),
         intents,
@@ -122,6 +143,30 @@ def _settled(session: Session, build: Build) -> bool:
         Partition.table_name == build.table_name, Partition.begin > build.begin
     )
     return not session.execute(wrote.except_(moved.union(superseded)).limit(1)).first()
+
+
+def _identity(deployment: Deployment, table: Table) -> str | None:
+    try:
+        return identity(table, deployment.project)
+    except DdlError:
+        return None
+
+
+def _other_columns(deployment: Deployment, table: Table, iceberg: IcebergTable, head: Snapshot) -> str | None:
+    """Why no digest can be computed of main's head, which has its own columns: the DDL asks for others; None: it can.
+
+    A build adds columns to the table before it writes, and main's head has them once a build with them is published.
+    """
+    schema = iceberg.schema() if head.schema_id is None else iceberg.schemas()[head.schema_id]
+    spec = tuple(field.name for field in iceberg.spec().fields)
+    try:
+        change = ddl_module.evolution(deployment.lake.ddl(table), schema, spec, "")
+    except (DdlError, IncompatibleError):
+        return f"{table.ddl_path} differs from the table"
+    if change.add:
+        names = ", ".join(column.name for column in change.add)
+        return f"{table.ddl_path} has columns that nothing is published with yet: {names}"
+    return None
 
 
 def _digests(deployment: Deployment, table: Table, snapshot_id: int, partitions: list[datetime]) -> dict[datetime, str]:
@@ -157,8 +202,9 @@ def _ddl(deployment: Deployment, table: Table, iceberg: IcebergTable) -> tuple[s
 
 def _files(
     deployment: Deployment, contents: bool
-) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]], dict[str, list[str]]]:
-    """Landed files that are not registered, registered ones that are not what they were, and misplaced ones by folder.
+) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]], dict[str, list[str]], list[Unread]]:
+    """Landed files that are not registered, registered ones that are not what they were, misplaced ones by folder, and
+    registered ones that no build has read.
 
     Nothing is read of a registered file with a defect: it may go, as a misplaced one should.
     A file is read again only where its size is the registered one and its time is not, or with ``contents``.
@@ -170,6 +216,10 @@ def _files(
             misplaced.setdefault(file.url.rpartition("/")[0], []).append(file.url)
     with deployment.ledger.transaction() as session:
         registered = list(session.scalars(select(File)))
+        unread = [
+            Unread(file.path, cast(FileKind, file.kind), file.arrival_hour, file.received_at, file.path not in found)
+            for file in files.unread(session, deployment.tables)
+        ]
     altered: dict[str, Literal["gone", "changed"]] = {}
     for entry in registered:
         there = found.pop(entry.path, None)
@@ -182,7 +232,22 @@ def _files(
     waiting = [
         Waiting(file.url, file.folder_hour, file.modified, landing.why_closed(file.url)) for file in found.values()
     ]
-    return waiting, altered, misplaced
+    return waiting, altered, misplaced, unread
+
+
+def _readers(session: Session, deployment: Deployment) -> dict[FileKind, list[Reader]]:
+    """Who reads files of each kind: all tables of the map, for the landing zone is everybody's."""
+    query = select(Partition.table_name, func.min(Partition.partition)).group_by(Partition.table_name)
+    firsts = dict(session.execute(query).tuples().all())
+    return {
+        kind: [
+            Reader(table, entry.lookback, firsts.get(table.name))
+            for table in deployment.tables
+            for entry in table.inputs
+            if isinstance(entry, Files) and entry.kind == kind
+        ]
+        for kind in KINDS
+    }
 
 
 def _is_whole(file: File) -> bool:

@@ -123,7 +123,7 @@ class Ground:
         """What the doctor finds, after mending where asked."""
         tables = list(self.deployment.tables)
         if mend:
-            examination.mend(self.deployment, tables)
+            examination.mend(self.deployment, tables, datetime.now(UTC))
         return findings(examination.examine(self.deployment, tables, datetime.now(UTC), rows=False))
 
     def stale(self, name: str) -> list[datetime]:

@@ -136,3 +136,34 @@ def test_two_discoveries_at_once_register_a_file_once(ledger: Ledger) -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(added) == [0, 0, 0, 20]
+
+
+def test_what_a_build_reads_as_its_own_or_looking_back_is_read_and_all_else_can_be_forgotten(
+    ledger: Ledger, hourly: Table
+) -> None:
+    day = START.replace(hour=0)
+    window = Table("demo.daily", DAY, [Files("events", lookback=days(3))], hourly.maintainer, 2, days(90))
+    register(
+        ledger,
+        found("own"),
+        found("back", day - days(3)),
+        found("before", day - days(3) - hours(1)),
+        found("after", day + days(1)),
+        found("items", kind="items"),
+    )
+
+    def unread() -> list[str]:
+        with ledger.transaction() as session:
+            return [file.path for file in files.unread(session, [hourly, window])]
+
+    every = ["file:///before", "file:///back", "file:///own", "file:///after"]
+    assert unread() == every, "of items, no table reads any"
+    begin(ledger, hourly, Range.one(START, HOUR))
+    assert unread() == ["file:///before", "file:///back", "file:///after"]
+    begin(ledger, window, Range.one(day, DAY))
+    register(ledger, found("late", day - days(3)))
+    assert unread() == ["file:///before", "file:///late", "file:///after"], "found after the build that looked back"
+    with ledger.transaction() as session:
+        files.forget(session, ["file:///own", "file:///back", "file:///after"], [hourly, window])
+        known = files.known_paths(session, [*every, "file:///items"])
+    assert known == {"file:///own", "file:///back", "file:///before", "file:///items"}

@@ -23,7 +23,8 @@ def doctor(
         typer.Option(
             "--mend",
             help="First mend what is always safe: record commits that the ledger lacks, settle intents, mark dead "
-            "builds as interrupted, drop branches that nobody needs. No row changes.",
+            "builds as interrupted, drop branches that nobody needs, and registrations of files that were moved out of "
+            "a wrong hour. No row changes.",
         ),
     ] = False,
     rows: Annotated[
@@ -41,20 +42,25 @@ def doctor(
 
     Harmless at any time. What is stale or overdue is no finding: `feedmill status` shows it.
 
+    Of rows that other code than today's made, --rows says how many it could not compare: their columns may be others.
+
     Exits with 0 where all agree, 1 with findings.
     """
     from feedmill import examination
     from feedmill.deployment import open_deployment
-    from feedmill.doctor import findings
+    from feedmill.doctor import findings, not_compared
 
     out = output()
     deployment = open_deployment()
     chosen = [deployment.tables[name] for name in tables] if tables else list(deployment.tables)
     with out.steps(f"looking at {len(chosen)} tables"):
         if mend:
-            examination.mend(deployment, chosen)
-        found = findings(examination.examine(deployment, chosen, utc_now(), rows=rows))
+            examination.mend(deployment, chosen, utc_now())
+        facts = examination.examine(deployment, chosen, utc_now(), rows=rows)
+    found = findings(facts)
     out.result([_plain(one) for one in found], _text(found, len(chosen)))
+    for sentence in not_compared(facts):
+        out.note(sentence, style="yellow")
     ended(Exit.PROBLEM if found else Exit.OK)
 
 

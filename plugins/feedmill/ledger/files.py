@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from feedmill.ledger.models import File, SealedHour
+from feedmill.ledger.models import Build, File, SealedHour
 from feedmill.ledger.store import lock_counter
-from feedmill.spec import FileKind
+from feedmill.spec import KINDS, FileKind, Files, Table
 from feedmill.timeline import HOUR, Range
 
 
@@ -96,3 +96,33 @@ def registered(session: Session, kind: FileKind, start: datetime, end: datetime,
         .order_by(File.path)
     )
     return list(session.scalars(query))
+
+
+def unread(session: Session, tables: Iterable[Table]) -> list[File]:
+    """Files of the kinds that these tables read and that no build has read: neither as its own nor looking back."""
+    entries = [(table, entry) for table in tables for entry in table.inputs if isinstance(entry, Files)]
+    found: list[File] = []
+    for kind in KINDS:
+        readers = [(table, entry) for table, entry in entries if entry.kind == kind]
+        if not readers:
+            continue
+        sealed = exists().where(SealedHour.kind == kind, SealedHour.hour == File.arrival_hour)
+        query = select(File).where(File.kind == kind, ~sealed).order_by(File.arrival_hour, File.path)
+        for table, entry in readers:
+            in_window = exists().where(
+                Build.table_name == table.name,
+                Build.range_start <= File.arrival_hour + entry.lookback,
+                Build.range_end > File.arrival_hour,
+                Build.begin > File.number,
+            )
+            query = query.where(~in_window)
+        found += session.scalars(query)
+    return found
+
+
+def forget(session: Session, paths: Iterable[str], tables: Iterable[Table]) -> None:
+    """Remove the registration of files that are gone, as far as no build has read them."""
+    # A build that begins now would read them.
+    lock_counter(session)
+    never = {file.path for file in unread(session, tables)}
+    session.execute(delete(File).where(File.path.in_(never & set(paths))))
