@@ -17,7 +17,7 @@ from feedmill.lake import ddl as ddl_module
 from feedmill.spec import Files, Table
 
 MACHINERY = 1
-"""Raised by the release whose runner gives other rows, or other digests of the same ones, for the same code and inputs."""
+"""Raised by the release whose runner gives other rows for the same code and inputs, or other digests of them."""
 
 _ROOT = "include"
 

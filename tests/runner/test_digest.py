@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from feedmill.lake.ddl import read
-from feedmill.runner.digest import row_hash
+from feedmill.runner.digest import digest_of, row_hash, sums
 
 TABLE = """CREATE TABLE a.b (day DATE NOT NULL COMMENT 'Partition.', v {kind} COMMENT 'A value.')
 USING iceberg PARTITIONED BY (day) COMMENT 'One row.'"""
@@ -99,6 +101,14 @@ def test_values_that_differ_have_hashes_that_differ(hashes: Any, kind: str, valu
     found = hashes(kind, *values)
     assert len(set(found)) == len(values), dict(zip(values, found, strict=True))
     assert hashes(kind, *values) == found
+
+
+def test_the_sum_of_a_partition_s_hashes_is_exact(spark: Any) -> None:
+    hashes = [-(2**63), -(2**63), -1, 0, 1, 2**42 + 5, 2**63 - 1, -8491031344537731787]
+    frame = spark.sql(f"SELECT explode(array({', '.join(f'cast({h} AS BIGINT)' for h in hashes)})) AS h")
+    row = frame.agg(F.count("*").alias("rows"), *sums(F.col("h"))).first().asDict()
+    xor = functools.reduce(operator.xor, hashes)
+    assert digest_of(row) == f"{len(hashes)}:{sum(hashes)}:{xor}"
 
 
 def test_the_entries_of_a_map_have_no_order(hashes: Any) -> None:

@@ -22,7 +22,7 @@ from feedmill.ledger import builds, facts, files, readiness
 from feedmill.ledger.builds import HEARTBEAT, ClaimedError, Written
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.runner import frames, session
-from feedmill.runner.digest import row_hash
+from feedmill.runner.digest import digest_of, row_hash, sums
 from feedmill.runner.fork import fork
 from feedmill.runner.passes import Pass, cut
 from feedmill.spec import Files, Input, Table
@@ -229,16 +229,12 @@ def written(table: Table, span: Range, deployment: Deployment, head: int, spark:
         rows.filter(frames.condition(table, span, lake))
         .select(F.col(ddl.partition_column).alias("partition"), row_hash(ddl).alias("hash"))
         .groupBy("partition")
-        .agg(
-            F.count("*").alias("rows"),
-            F.sum(F.col("hash").cast("decimal(38,0)")).alias("sum"),
-            F.bit_xor("hash").alias("xor"),
-        )
+        .agg(F.count("*").alias("rows"), *sums(F.col("hash")))
         # As text: collect() gives local times, and where one is there twice in autumn, the first of the two hours.
         .withColumn("partition", F.col("partition").cast("string"))
         .collect()
     )
-    found = {parse(row["partition"]): (row["rows"], f"{row['rows']}:{row['sum']}:{row['xor']}") for row in counted}
+    found = {parse(row["partition"]): (row["rows"], digest_of(row.asDict())) for row in counted}
     touches = _touches(table, span, deployment, head) if len(ddl.partitioned_by) > 1 else None
     empty = (0, "0")
     return [
