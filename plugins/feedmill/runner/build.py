@@ -78,6 +78,7 @@ def build(
         FrozenError: an input that the range needs has passed its retention.
         SparkUnavailableError: the Spark server does not answer.
         LandingError: a registered file changed or is missing.
+        LandingUnavailableError: a folder of the landing zone cannot be listed.
         TransformError: the transform's columns are not those of the DDL.
         ValueError: the range has not ended.
     """
