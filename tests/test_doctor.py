@@ -32,6 +32,7 @@ from feedmill.doctor import (
     Unread,
     Unrecorded,
     Waiting,
+    Worker,
     astray,
     findings,
     not_compared,
@@ -201,6 +202,9 @@ def test_a_file_that_no_build_reads_is_named_by_its_folder_and_with_the_ranges_t
         "`feedmill build demo.daily --start 2026-05-04 --end 2026-05-08`, "
         "or their DAGs with this start and end, read them."
     )
+    at_work = Worker("b1", DAILY.name, "dag/run", hours(0))
+    facts = Facts(MAY_10, 1, 1, workers=[at_work], unread=early, readers={"events": readers})
+    assert Ill.NOT_READ not in {one.ill for one in findings(facts)}, "of history that is built, hours come as they may"
 
 
 def test_late_files_of_an_hour_before_the_first_are_found_until_it_is_built(

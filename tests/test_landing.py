@@ -148,6 +148,26 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(
     assert len(found(tmp_path, ledger)) == 2
 
 
+def test_a_hidden_folder_is_not_even_listed(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, TEXT)
+    closed = put(tmp_path, TEXT, hour=".snapshot").parent
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: 1 / 0 if str(path) == str(closed) else scandir(path))
+    assert len(found(tmp_path, ledger)) == 1
+
+
+def test_another_zone_and_a_bucket_may_be_empty(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "old", TEXT)
+    assert len(found(tmp_path / "old", ledger)) == 1
+    assert found(tmp_path / "new", ledger) == []
+    assert len(in_bucket(tmp_path / "old", ledger)) == 1
+    path.unlink()
+    monkeypatch.setattr(Bucket, "find", lambda *_, **__: {})
+    assert in_bucket(tmp_path / "old", ledger) == [], "where its last object went, a bucket has no folder"
+
+
 def test_a_folder_s_own_object_in_a_bucket_is_no_file(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,12 +55,14 @@ class AirflowApi:
     def known_dags(self) -> set[str]:
         """The ids of the DAGs that Airflow has parsed."""
         known: set[str] = set()
-        while True:
+        offset, more = 0, True
+        while more:
             # Airflow gives a hundred at once, whatever is asked for.
-            page = self._call("GET", f"/api/v2/dags?limit=100&order_by=dag_id&offset={len(known)}")
+            page = self._call("GET", f"/api/v2/dags?limit=100&order_by=dag_id&offset={offset}")
             known |= {dag["dag_id"] for dag in page["dags"]}
-            if not page["dags"] or len(known) >= page["total_entries"]:
-                return known
+            offset += len(page["dags"])
+            more = bool(page["dags"]) and offset < page["total_entries"]
+        return known
 
     def restate(self, table: Table, span: Range, run_id: str) -> None:
         """Trigger the table's DAG for a range: what its trigger form does with start and end."""

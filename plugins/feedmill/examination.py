@@ -216,8 +216,11 @@ def _files(
             misplaced.setdefault(file.url.rpartition("/")[0], []).append(file.url)
     with deployment.ledger.transaction() as session:
         registered = list(session.scalars(select(File)))
+        # Of a source of which nothing is found, the disk may not be mounted: who knows what is gone?
+        seen = {url.rsplit("/", 2)[0] for url in found}
+        gone = {entry.path for entry in registered if entry.path not in found and entry.path.rsplit("/", 2)[0] in seen}
         unread = [
-            Unread(file.path, cast(FileKind, file.kind), file.arrival_hour, file.received_at, file.path not in found)
+            Unread(file.path, cast(FileKind, file.kind), file.arrival_hour, file.received_at, file.path in gone)
             for file in files.unread(session, deployment.tables)
         ]
     altered: dict[str, Literal["gone", "changed"]] = {}

@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from feedmill.ledger import files
@@ -75,23 +76,24 @@ def new_files(
     fs, root = fsspec.core.url_to_fs(landing)
     wanted = [source for source in sources.values() if source.kind in set(kinds)]
     listed = {source.name: _list(fs, root, source) for source in wanted}
-    candidates = [(source, path) for source in wanted for path, _ in listed[source.name] or ()]
+    candidates = [(source, path, info) for source in wanted for path, info in listed[source.name] or ()]
     with ledger.transaction() as session:
         for source in wanted:
             # An hour is sealed with what lies there: of a disk that is not mounted, with nothing, and for good.
-            if listed[source.name] is None and files.has_any(session, source.name):
+            folder = f"{fs.unstrip_protocol(root)}/{source.name}"
+            if listed[source.name] is None and files.any_below(session, folder):
                 raise LandingUnavailableError(
-                    f"{fs.unstrip_protocol(root)}/{source.name} is gone, from where files were registered: is its disk "
-                    "mounted? Where they were meant to go, make the folder again, empty"
+                    f"{folder} is gone, from where files were registered: is its disk mounted? Where they were meant "
+                    "to go, make the folder again, empty"
                 )
-        known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path in candidates])
+        known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
     inspected = []
-    for source, path in candidates:
+    for source, path, info in candidates:
         url = fs.unstrip_protocol(path)
         if url in known:
             continue
         try:
-            inspected.append(_inspect(fs, root, source, path))
+            inspected.append(_inspect(fs, root, source, path, info))
         except _OF_ONE_FILE as error:
             log.warning("%s cannot be opened, and is not registered until it can: %s", url, _words(error))
     return inspected
@@ -163,12 +165,13 @@ def verify(registered: Iterable[File]) -> None:
 
 
 def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]] | None:
-    """The files below the source's folder; None where it is not there."""
+    """The files below the source's folder; None where it is not there. A bucket has folders only as long as files."""
     folder = f"{root}/{source.name}"
+    on_disk = isinstance(fs, LocalFileSystem) and type(fs).find is AbstractFileSystem.find
     try:
-        listed = _below(fs, folder)
+        listed = _below(fs, folder) if on_disk else fs.find(folder, detail=True)
     except FileNotFoundError:
-        return None
+        return None if on_disk else []
     except OSError as error:
         raise LandingUnavailableError(
             f"{error.filename or folder} cannot be listed: {_words(error)}. Nothing is read until it can: "
@@ -178,29 +181,28 @@ def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]
         (path, info)
         for path, info in sorted(listed.items())
         # GCS keeps a folder that was made by hand as an empty object whose name ends with a slash.
-        if not path.endswith("/")
-        and not any(part.startswith((".", "_")) for part in PurePosixPath(path).relative_to(folder).parts)
+        if not path.endswith("/") and not any(_hidden(part) for part in PurePosixPath(path).relative_to(folder).parts)
     ]
 
 
-def _below(fs: Any, folder: str) -> dict[str, dict[str, Any]]:
+def _below(fs: LocalFileSystem, folder: str) -> dict[str, dict[str, Any]]:
     """What :meth:`find` gives, with the errors of listing a folder, which fsspec's own walk passes over in silence."""
-    if type(fs).find is not AbstractFileSystem.find:
-        found: dict[str, dict[str, Any]] = fs.find(folder, detail=True)
-        if not found and not fs.exists(folder):
-            raise FileNotFoundError(folder)
-        return found
     listed: dict[str, dict[str, Any]] = {}
     for info in fs.ls(folder, detail=True):
         if info["type"] != "directory":
             listed[info["name"]] = info
-            continue
-        with suppress(FileNotFoundError):  # it went meanwhile
-            listed |= _below(fs, info["name"])
+        elif not _hidden(PurePosixPath(info["name"]).name):
+            with suppress(FileNotFoundError):  # it went meanwhile
+                listed |= _below(fs, info["name"])
     return listed
 
 
-def _inspect(fs: Any, root: str, source: Source, path: str) -> FoundFile:
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
+
+
+def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, Any]) -> FoundFile:
+    fs.invalidate_cache(path)  # a bucket's listing is remembered, and would answer twice
     info = fs.info(path)
     hour = _folder_hour(root, source, path)
     found = FoundFile(
@@ -210,12 +212,13 @@ def _inspect(fs: Any, root: str, source: Source, path: str) -> FoundFile:
         folder_hour=hour,
         size=info["size"],
         etag=_etags(fs, path, info)[0],
-        received_at=_modified(info),
+        received_at=_modified(listed),
         defect=_misplaced(root, source, path) if hour is None else _defect(fs, source, path),
     )
     # Else its size would be of one file and its digest of another, and no build would ever find it unchanged.
+    fs.invalidate_cache(path)
     after = fs.info(path)
-    if (after["size"], _modified(after)) != (found.size, found.received_at):
+    if (after["size"], _modified(after)) != (info["size"], _modified(info)):
         raise _ReplacedError("it changes while it is looked at")
     return found
 

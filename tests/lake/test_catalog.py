@@ -61,8 +61,9 @@ def overtaken(database: Engine, first: Callable[[Connection], object], second: C
             watch.rollback()  # pg_stat_activity is one picture a transaction
             return bool(found)
 
-        assert wait_until(waits, 60), "it never wanted to write"
-        other.commit()
+        there = wait_until(waits, 60)
+        other.commit()  # first, or who waits for it would never end
+        assert there, "it never wanted to write"
         return late.result(60)
 
 

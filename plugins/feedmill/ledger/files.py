@@ -77,9 +77,10 @@ def _arrival_hour(file: FoundFile, sealed: set[tuple[str, datetime]], now: datet
     return hour
 
 
-def has_any(session: Session, source: str) -> bool:
-    """Whether a file of the source was ever registered."""
-    return session.scalars(select(File.path).where(File.source == source).limit(1)).first() is not None
+def any_below(session: Session, folder: str) -> bool:
+    """Whether a file of this folder, a URL, was ever registered."""
+    below = select(File.path).where(File.path.startswith(f"{folder}/", autoescape=True))
+    return session.scalars(below.limit(1)).first() is not None
 
 
 def seal(session: Session, kind: FileKind, hours: Range) -> None:

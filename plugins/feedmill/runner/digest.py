@@ -109,8 +109,8 @@ def _binary(value: Column) -> Column:
     )
     begins = F.hex(F.substring(value, 1, 3))
     return (
-        F.when(begins == f"02{_HLL}", listed)
-        .when(begins == f"03{_HLL}", table)
+        F.when((begins == f"02{_HLL}") & (F.length(value) < _REGISTERS_AT), listed)
+        .when((begins == f"03{_HLL}") & (F.length(value) >= _TABLE_AT + 3), table)
         .when(begins == f"0A{_HLL}", F.xxhash64(F.substring(value, _REGISTERS_AT, 1 << 20)))
         .otherwise(F.xxhash64(value))
     )
