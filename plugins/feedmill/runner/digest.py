@@ -96,7 +96,8 @@ def _binary(value: Column) -> Column:
     from pyspark.sql import functions as F
 
     # Exclusive or, since sorting them (with regexp_extract_all, which is all that Spark has to cut bytes) took five
-    # times as long as the rest of the digest. Every size of the table leaves an even or odd number of empty places.
+    # times as long as the rest of the digest. A table has an even number of places, so that equal coupons leave as many
+    # empty ones to be counted, but for an even number that cancels itself.
     def place(at: Column) -> Column:
         return F.xxhash64(F.substring(value, at, F.lit(4)))
 
