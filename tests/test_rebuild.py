@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, delete, select, text
 
 from feedmill import examination, landing
 from feedmill.deployment import Deployment
-from feedmill.doctor import findings
+from feedmill.doctor import Ill, findings
 from feedmill.lake.catalog import Lake, branch_name
 from feedmill.lake.commits import Commit
 from feedmill.lake.publish import LedgerBehindError, NothingToPublishError, publish, reconcile
@@ -263,8 +263,10 @@ def _check(done: Rebuilt, mill: Mill, found: Ledger, truth: dict[str, Any], trul
         begins = list(session.scalars(select(Build.begin)))
         assert done.counter >= max([*begins, *session.scalars(select(Partition.number))], default=0)
     left = findings(examination.examine(mill.deployment(found), list(TABLES), NOW))
-    # An hour that was landed and never built may be from before the first that was.
     assert {finding.ill.value for finding in left} <= {"branch left behind", "file that no build reads"}
+    # What was landed for an hour from before the first that was published; and never what a published one read.
+    unread = {name for finding in left if finding.ill is Ill.NOT_READ for name in finding.names}
+    assert not unread & set().union(*read[0].values())
 
 
 def _read(session: Any) -> dict[datetime, set[str]]:
