@@ -76,7 +76,17 @@ def test_two_sketches_of_one_value_have_one_estimate_and_two_hashes(sketches: An
         ("STRING", ["''", "NULL", "'a'"]),
         (
             "BINARY",
-            ["X''", "NULL", "X'01'", "X'0201'", "X'0102030405060708090A'", "X'01020304050607080A09'", "X'030107'"],
+            [
+                "X''",
+                "NULL",
+                "X'01'",
+                "X'0201'",
+                "X'0102030405060708090A'",
+                "X'01020304050607080A09'",
+                "X'030107'",
+                "X'0A0107'",
+                "X'0A010700'",
+            ],
         ),
         ("ARRAY<STRING>", ["NULL", "array()", "array(NULL)", "array('')", "array('a', NULL)", "array(NULL, 'a')"]),
         (

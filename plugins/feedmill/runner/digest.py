@@ -112,6 +112,9 @@ def _binary(value: Column) -> Column:
     return (
         F.when((begins == f"02{_HLL}") & (F.length(value) < _REGISTERS_AT), listed)
         .when((begins == f"03{_HLL}") & (F.length(value) >= _TABLE_AT + 3), table)
-        .when(begins == f"0A{_HLL}", F.xxhash64(F.substring(value, _REGISTERS_AT, 1 << 20)))
+        .when(
+            (begins == f"0A{_HLL}") & (F.length(value) > _REGISTERS_AT),
+            F.xxhash64(F.substring(value, _REGISTERS_AT, 1 << 20)),
+        )
         .otherwise(F.xxhash64(value))
     )
