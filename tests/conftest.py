@@ -12,12 +12,12 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from tls import Authority, terminated
 
 from feedmill.connections import SPARK, Connection
@@ -26,6 +26,7 @@ from feedmill.lake.catalog import Lake
 from feedmill.ledger.store import Ledger, migrate
 from feedmill.local.home import Home, free_ports
 from feedmill.local.postgres import Postgres
+from feedmill.local.process import wait_until
 from feedmill.local.settings import load
 from feedmill.local.spark import SparkServer
 from feedmill.runner.session import session_of
@@ -157,6 +158,34 @@ def ledger(postgres: Postgres) -> Iterator[Ledger]:
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture
+def empty_database(postgres: Postgres) -> Iterator[str]:
+    """The URL of a database without any table."""
+    name = f"empty_{uuid.uuid4().hex[:8]}"
+    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield postgres.url(name)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def wait_for_locks() -> Callable[[Engine, int], None]:
+    """Waits until so many of the connections to that database wait for a lock."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    def wait(engine: Engine, count: int) -> None:
+        # pg_stat_activity is one picture a transaction.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watch:
+            assert wait_until(lambda: watch.execute(waiting).scalar_one() >= count, 60), "nobody wanted the lock"
+
+    return wait
 
 
 @pytest.fixture

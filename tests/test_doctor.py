@@ -251,6 +251,11 @@ def test_a_file_of_a_year_to_come_is_found_until_it_is_moved_and_its_registratio
     assert "Move them to the folder of the hour in which they arrived" in found.mend
     cure(deployment)
     assert see() == [found], "it lies there still"
+    log.rename(log.with_name("unmounted"))
+    assert {one.ill for one in see()} == {Ill.FILE_ALTERED, Ill.NOT_READ}, "nobody knows whether it was moved"
+    cure(deployment)
+    log.with_name("unmounted").rename(log)
+    assert see() == [found], "and nothing was forgotten"
     right = log / "2026-05-01T13" / "a.jsonl"
     right.parent.mkdir()
     wrong.rename(right)

@@ -19,6 +19,7 @@ from feedmill.lake import ddl as ddl_module
 from feedmill.lake import publish
 from feedmill.lake.commits import commits
 from feedmill.lake.ddl import DdlError, IncompatibleError
+from feedmill.landing import Landed
 from feedmill.ledger import builds, files, publishes
 from feedmill.ledger.builds import CLAIM_EXPIRES
 from feedmill.ledger.models import Build, BuiltPartition, Claim, Counter, File, Partition, Publish
@@ -37,8 +38,10 @@ def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, r
         SparkUnavailableError: with ``rows``, the Spark server does not answer.
     """
     looked = [_table(deployment, table, rows) for table in tables]
-    waiting, altered, misplaced, unread = _files(deployment, rows)
+    found = landing.landed(deployment.lake.landing, deployment.sources.values())
+    waiting, altered, misplaced = _files(deployment, found, rows)
     with deployment.ledger.transaction() as session:
+        unread = _unread(session, deployment, found)
         counter = session.execute(select(Counter)).scalar_one()
         workers = _workers(session, tables)
         readers = _readers(session, deployment)
@@ -65,8 +68,9 @@ def mend(deployment: Deployment, tables: Sequence[Table], now: datetime) -> None
             publish.reconcile(table, ledger, lake)
         for build_id in _table(deployment, table, rows=False).branches:
             publish.drop_branch(table, build_id, lake)
-    *_, unread = _files(deployment, contents=False)
+    found = landing.landed(lake.landing, deployment.sources.values())
     with ledger.transaction() as session:
+        unread = _unread(session, deployment, found)
         files.forget(session, doctor.moved(unread, _readers(session, deployment), now), deployment.tables)
 
 
@@ -200,29 +204,44 @@ def _ddl(deployment: Deployment, table: Table, iceberg: IcebergTable) -> tuple[s
     return f"{table.ddl_path} is not applied yet: {', '.join(what)}", "Its next build applies it."
 
 
+def _unread(session: Session, deployment: Deployment, landed: Iterable[Landed]) -> list[Unread]:
+    """Registered files that no build has read. Of a source of which nothing is found, the disk may not be mounted, and
+    nobody knows what is gone.
+    """
+    urls = {file.url for file in landed}
+    folders = {_folder(url) for url in urls}
+    return [
+        Unread(
+            file.path,
+            cast(FileKind, file.kind),
+            file.arrival_hour,
+            file.received_at,
+            file.path not in urls and _folder(file.path) in folders,
+        )
+        for file in files.unread(session, deployment.tables)
+    ]
+
+
+def _folder(url: str) -> str:
+    """The folder of its source, for a file that lies in one of an hour."""
+    return url.rsplit("/", 2)[0]
+
+
 def _files(
-    deployment: Deployment, contents: bool
-) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]], dict[str, list[str]], list[Unread]]:
-    """Landed files that are not registered, registered ones that are not what they were, misplaced ones by folder, and
-    registered ones that no build has read.
+    deployment: Deployment, landed: Iterable[Landed], contents: bool
+) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]], dict[str, list[str]]]:
+    """Landed files that are not registered, registered ones that are not what they were, and misplaced ones by folder.
 
     Nothing is read of a registered file with a defect: it may go, as a misplaced one should.
     A file is read again only where its size is the registered one and its time is not, or with ``contents``.
     """
-    found = {file.url: file for file in landing.landed(deployment.lake.landing, deployment.sources.values())}
+    found = {file.url: file for file in landed}
     misplaced: dict[str, list[str]] = {}
     for file in found.values():
         if file.folder_hour is None:
             misplaced.setdefault(file.url.rpartition("/")[0], []).append(file.url)
     with deployment.ledger.transaction() as session:
         registered = list(session.scalars(select(File)))
-        # Of a source of which nothing is found, the disk may not be mounted: who knows what is gone?
-        seen = {url.rsplit("/", 2)[0] for url in found}
-        gone = {entry.path for entry in registered if entry.path not in found and entry.path.rsplit("/", 2)[0] in seen}
-        unread = [
-            Unread(file.path, cast(FileKind, file.kind), file.arrival_hour, file.received_at, file.path in gone)
-            for file in files.unread(session, deployment.tables)
-        ]
     altered: dict[str, Literal["gone", "changed"]] = {}
     for entry in registered:
         there = found.pop(entry.path, None)
@@ -235,7 +254,7 @@ def _files(
     waiting = [
         Waiting(file.url, file.folder_hour, file.modified, landing.why_closed(file.url)) for file in found.values()
     ]
-    return waiting, altered, misplaced, unread
+    return waiting, altered, misplaced
 
 
 def _readers(session: Session, deployment: Deployment) -> dict[FileKind, list[Reader]]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Engine, func, select, update
 
 from feedmill.ledger import builds
 from feedmill.ledger.builds import CLAIM_EXPIRES, ClaimedError, Written
 from feedmill.ledger.models import Build, Claim
 from feedmill.ledger.store import Ledger, lock_counter
-from feedmill.local.process import wait_until
 from feedmill.spec import Table
 from feedmill.timeline import HOUR, Range, hours
 
@@ -89,26 +88,20 @@ def test_a_claim_lasts_while_its_heart_beats_and_not_much_longer(ledger: Ledger,
 
 
 def test_a_claim_s_first_heartbeat_is_when_it_was_made_however_long_its_build_waited_to_begin(
-    ledger: Ledger, hourly: Table
+    ledger: Ledger, hourly: Table, wait_for_locks: Callable[[Engine, int], None]
 ) -> None:
     begun: list[Build] = []
     with ledger.transaction() as session:
         lock_counter(session)
         thread = threading.Thread(target=lambda: begun.append(begin(ledger, hourly, span(0, 2), "dag/one")))
         thread.start()
-        assert wait_until(partial(_somebody_waits, ledger), 60)
+        wait_for_locks(ledger.engine, 1)
         time.sleep(1)
     thread.join(10)
     with ledger.transaction() as session:
         started = builds.get(session, begun[0].id).started_at
         heartbeat = session.scalars(select(Claim.heartbeat_at)).one()
     assert heartbeat - started > timedelta(seconds=0.5), "by then a claim of 45 seconds may be over"
-
-
-def _somebody_waits(ledger: Ledger) -> bool:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with ledger.transaction() as session:
-        return bool(session.scalar(text(waiting)))
 
 
 def test_a_claim_that_died_while_a_begin_waited_is_dead_to_it(ledger: Ledger, hourly: Table) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from feedmill.cli.exits import Exit, code_of, sentence_of
@@ -45,23 +45,19 @@ def test_a_second_upgrade_changes_nothing_and_keeps_the_counter(empty_database: 
     ledger.engine.dispose()
 
 
-def test_two_processes_that_upgrade_at_once_both_succeed(empty_database: str) -> None:
+def test_two_processes_that_upgrade_at_once_both_succeed(
+    empty_database: str, wait_for_locks: Callable[[Engine, int], None]
+) -> None:
     code = "import sys; from feedmill.ledger.store import migrate; migrate(sys.argv[1])"
     engine = create_engine(empty_database)
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    with engine.connect() as gate, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watch:
+    with engine.connect() as gate:
         # Nobody gets past Alembic's first statement before both have come so far.
         gate.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
         processes = [
             subprocess.Popen([sys.executable, "-c", code, empty_database], stderr=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        deadline = time.monotonic() + 60
-        while watch.execute(waiting).scalar_one() < 2:
-            assert time.monotonic() < deadline, "the two never came"
-            time.sleep(0.05)
+        wait_for_locks(engine, 2)
         gate.rollback()
     for process in processes:
         _, errors = process.communicate(timeout=60)
