@@ -46,12 +46,12 @@ test-all: .venv/.installed ## both
 test-faults: .venv/.installed ## processes are killed at every bad moment
 	$(BIN)/python -m pytest -m faults
 
-BUILDS := tests/runner/test_build.py tests/airflow/test_flow.py tests/spark/sources/test_kuairand_data.py
+BUILDS := tests/flow/test_build.py tests/airflow/test_flow.py tests/spark/sources/test_kuairand_data.py
 test-runners: .venv/.installed ## builds, DAGs, checks and transforms on Spark over TLS, and by spark-submit
 	# Twice each: a process has one application, which a build and the transforms' session cannot share.
 	for spark in tls submit; do \
 	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 $(BUILDS) || exit 1; \
-	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/runner/test_frames.py tests/checks tests/spark \
+	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/flow/rows tests/checks tests/spark \
 	    $(addprefix --ignore=,$(BUILDS)) || exit 1; \
 	done
 
@@ -61,9 +61,10 @@ evaluate: .venv-evaluate/.installed ## compare the estimators with others on rea
 bench: .venv/.installed ## what it costs, most of an hour; docs/benchmarks.md (ONLY=parse measures one question)
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-lint: .venv/.installed ## ruff: rules and format
+lint: .venv/.installed ## ruff, and which room may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 format: .venv/.installed ## ruff: apply both
 	$(BIN)/ruff check --fix .

@@ -61,7 +61,7 @@ def main(small: bool) -> Result:
 
 def through_runner(deployment: Deployment, table: Table, span: Range) -> int:
     """The rows that a build wrote."""
-    from feedmill.runner.build import build
+    from feedmill.flow.build import build
 
     return build(table, span, deployment, f"bench/{uuid.uuid4()}").rows
 

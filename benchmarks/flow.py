@@ -16,9 +16,9 @@ def run(deployment: Deployment, table: Table, span: Range) -> dict[str, float]:
     Raises:
         AssertionError: a partition was held, so that less was published than was built.
     """
-    from feedmill.checks.check import check
-    from feedmill.lake.publish import publish
-    from feedmill.runner.build import build
+    from feedmill.flow.build import build
+    from feedmill.flow.check import check
+    from feedmill.flow.publish import publish
 
     clock = time.perf_counter()
     built = build(table, span, deployment, f"bench/{uuid.uuid4()}")

@@ -21,7 +21,6 @@ from feedmill.lake.catalog import Lake  # noqa: E402
 from feedmill.ledger.store import Ledger, migrate  # noqa: E402
 from feedmill.local.home import Home, free_ports  # noqa: E402
 from feedmill.local.postgres import Postgres  # noqa: E402
-from feedmill.local.settings import load  # noqa: E402
 from feedmill.local.spark import SparkServer  # noqa: E402
 
 
@@ -37,8 +36,7 @@ def ground() -> Iterator[Deployment]:
         home = Home(Path(name) / "home").prepare(ports=free_ports())
         # As root, PostgreSQL runs as another user, who must be able to pass through.
         Path(name).chmod(0o711)
-        settings = load(home.settings_file, home.env())
-        for conn_id, connection in settings.connections.items():
+        for conn_id, connection in home.connections().items():
             fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
             values = {name: getattr(connection, name) for name in fields}
             os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(values)
@@ -47,7 +45,7 @@ def ground() -> Iterator[Deployment]:
         try:
             migrate(postgres.url("ledger"))
             spark.start()
-            properties = settings.connections["iceberg_default"].catalog_properties
+            properties = home.connections()["iceberg_default"].catalog_properties
             lake = Lake(properties, home.landing.as_uri(), home.pages.as_uri(), PROJECT)
             yield Deployment(PROJECT, TABLES, SOURCES, Ledger(postgres.url("ledger")), lake)
         finally:

@@ -85,7 +85,7 @@ def history(shop: Any, start: datetime, partitions: int, commits: int) -> None:
             "feedmill.range": f"{group[0].isoformat()}/{(group[-1] + HOUR.length).isoformat()}",
             "feedmill.begin": "0",
             "feedmill.epoch": "1",
-            "feedmill.identity": "code",
+            "feedmill.freshness.identity": "code",
             "feedmill.owner": "bench",
             "feedmill.inputs": "{}",
             "feedmill.partitions": json.dumps(moved),
@@ -125,8 +125,8 @@ def times(shop: Any, start: datetime, version: int, runs: int) -> dict[str, list
     """Seconds, so many times each."""
     from builds import each
 
-    from feedmill.ledger import facts
-    from feedmill.status import Knowledge, status_of
+    from feedmill.freshness import load as facts
+    from feedmill.freshness.states import Knowledge, status_of
     from feedmill.timeline import HOUR, Range, hours
 
     def publish(span: Range, n: int) -> float:

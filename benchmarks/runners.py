@@ -70,8 +70,8 @@ def land(deployment: Deployment, events: int) -> None:
 
 def built(deployment: Deployment) -> str:
     """Build the hour; the digest of its rows."""
+    from feedmill.flow.build import build
     from feedmill.ledger import builds
-    from feedmill.runner.build import build
 
     made = build(deployment.tables["events.landed"], SPAN, deployment, "bench")
     with deployment.ledger.transaction() as session:

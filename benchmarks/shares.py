@@ -83,7 +83,7 @@ def main(small: bool) -> Result:
 
 def built(deployment: Deployment, table: Table) -> str:
     """A build of the small hour that waits for its check."""
-    from feedmill.runner.build import build
+    from feedmill.flow.build import build
 
     return build(table, SMALL, deployment, f"bench/{uuid.uuid4()}").build_id
 

@@ -61,7 +61,7 @@ def once(size: int, users: int) -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import pyarrow as pa
 
-    from feedmill.simulate.landing import simulate
+    from feedmill.simulate.feed import simulate
     from feedmill.simulate.settings import Settings
 
     pa.set_cpu_count(1)

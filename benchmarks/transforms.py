@@ -33,7 +33,7 @@ from typing import Any
 from benchmarks import data, measure, yardstick
 from benchmarks.ground import Deployment, ground
 from benchmarks.measure import Result, Row
-from feedmill.ledger.staleness import Facts, reads
+from feedmill.freshness.staleness import Facts, reads
 from feedmill.spec import Files, Table
 from feedmill.timeline import Range, parse
 
@@ -129,8 +129,8 @@ def built_range(table: Table) -> Range:
 def landed_feed(deployment: Deployment, events: int) -> tuple[int, dict[datetime, int]]:
     """Simulate so many events into the landing zone, and register them; rows of the event files, and item records by
     arrival hour."""
-    from feedmill import demo_full
-    from feedmill.simulate.landing import ITEMS, simulate
+    from feedmill.demo import full as demo_full
+    from feedmill.simulate.feed import ITEMS, simulate
     from feedmill.simulate.settings import Settings
 
     zone = Path(deployment.lake.landing.removeprefix("file://"))
@@ -146,9 +146,9 @@ def landed_feed(deployment: Deployment, events: int) -> tuple[int, dict[datetime
 
 def built(deployment: Deployment, table: Table, span: Range) -> float:
     """Seconds of the build of a range, which is published then, as if its check had passed."""
-    from feedmill.lake.publish import publish
+    from feedmill.flow.build import build
+    from feedmill.flow.publish import publish
     from feedmill.ledger import builds, verdicts
-    from feedmill.runner.build import build
 
     clock = time.perf_counter()
     made = build(table, span, deployment, f"bench/{uuid.uuid4()}")
@@ -192,7 +192,7 @@ def totals(files: list[str], sums: tuple[str, ...]) -> list[float]:
 
 def published(deployment: Deployment) -> Facts:
     """What the ledger knows of all tables."""
-    from feedmill.ledger.facts import load
+    from feedmill.freshness.load import load
 
     with deployment.ledger.transaction() as session:
         return load(session, deployment.tables)

@@ -1,6 +1,6 @@
 """Airflow DAGs of the catalogue: items as they were at the end of each day."""
 
-from feedmill.dag import table_dag, to_parse
+from feedmill.airflow.dag import table_dag, to_parse
 from include.tables import TABLES
 
 for table in to_parse(TABLES.in_schema("catalog")):

@@ -1,6 +1,6 @@
 """Airflow DAGs of the events: as landed, as rejected, and deduplicated."""
 
-from feedmill.dag import table_dag, to_parse
+from feedmill.airflow.dag import table_dag, to_parse
 from include.tables import TABLES
 
 for table in to_parse(TABLES.in_schema("events")):

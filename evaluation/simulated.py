@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evaluation.data import CACHE
 from feedmill.simulate import VERSION
-from feedmill.simulate.landing import simulate
+from feedmill.simulate.feed import simulate
 from feedmill.simulate.settings import Settings
 
 FEED = Settings(datetime(2026, 1, 5, tzinfo=UTC), days=28, users=4000, events_per_day=12_000, items=1500, seed=11)

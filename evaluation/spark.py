@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.data import PROJECT
+from feedmill.flow.rows.readers import for_reader
 from feedmill.local import preflight
 from feedmill.local.home import free_ports
 from feedmill.local.spark import MODULE_OPTIONS
-from feedmill.runner.readers import for_reader
 from feedmill.spec import Input, Table
 from feedmill.timeline import DAY, Range
 from include.tables import TABLES

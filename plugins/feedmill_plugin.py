@@ -15,6 +15,6 @@ class FeedmillPlugin(AirflowPlugin):
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """The web app; a property, because only the api-server asks for it, and it alone shall pay the import."""
-        from feedmill.web import app
+        from feedmill.airflow.web import app
 
         return [{"app": app, "url_prefix": "/feedmill", "name": "Feedmill"}]

@@ -27,9 +27,8 @@ from feedmill.ledger.store import Ledger, migrate
 from feedmill.local.home import Home, free_ports
 from feedmill.local.postgres import Postgres
 from feedmill.local.process import wait_until
-from feedmill.local.settings import load
 from feedmill.local.spark import SparkServer
-from feedmill.runner.session import session_of
+from feedmill.spark.session import session_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -81,7 +80,7 @@ def airflow_home() -> Iterator[str]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A stack's home with free ports; nothing runs in it yet."""
     prepared = Home(tmp_path_factory.mktemp("stack") / "home").prepare(ports=free_ports())
-    for connection in load(prepared.settings_file, prepared.env()).connections.values():
+    for connection in prepared.connections().values():
         define(connection)
     return prepared
 
@@ -131,7 +130,7 @@ def spark_connection(request: pytest.FixtureRequest, home: Home, postgres: Postg
         connection = request.getfixturevalue("tls_connection")
     else:
         request.getfixturevalue("spark_server")
-        connection = load(home.settings_file, home.env()).connections[SPARK]
+        connection = home.connections()[SPARK]
     before = os.environ[f"AIRFLOW_CONN_{SPARK.upper()}"]
     define(connection)
     yield connection
@@ -191,7 +190,7 @@ def wait_for_locks() -> Callable[[Engine, int], None]:
 @pytest.fixture
 def lake(home: Home, postgres: Postgres, tmp_path: Path) -> Iterator[Lake]:
     """An empty lake with a landing zone of its own; its tables are dropped afterwards."""
-    properties = load(home.settings_file, home.env()).connections["iceberg_default"].catalog_properties
+    properties = home.connections()["iceberg_default"].catalog_properties
     opened = Lake(properties, (tmp_path / "landing").as_uri(), (tmp_path / "pages").as_uri(), PROJECT)
     yield opened
     for namespace in opened.catalog.list_namespaces():

@@ -224,7 +224,7 @@ def test_a_table_s_dag_is_found_by_its_maintainer_tier_and_schema(table: Table, 
 
 @EACH
 def test_a_table_s_dag_runs_on_its_data_interval_and_takes_a_range(table: Table, parsed: dict[str, Any]) -> None:
-    from feedmill.operators import WAIT
+    from feedmill.airflow.operators import WAIT
 
     dag = dag_of(parsed, table)
     assert (dag["timetable"], dag["schedule"]) == ("CronDataIntervalTimetable", table.every.cron)
@@ -259,7 +259,7 @@ def test_a_table_s_assets_are_what_it_reads_and_itself(table: Table, parsed: dic
 
 
 def test_the_defaults_of_every_task_change_on_purpose_only(parsed: dict[str, Any]) -> None:
-    from feedmill.dag import DEFAULTS
+    from feedmill.airflow.dag import DEFAULTS
 
     assert {
         "retries": 2,

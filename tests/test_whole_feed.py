@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from feedmill.checks.check import check
 from feedmill.deployment import Deployment
-from feedmill.lake.publish import publish
+from feedmill.flow.build import build
+from feedmill.flow.check import check
+from feedmill.flow.publish import publish
 from feedmill.ledger import builds
-from feedmill.runner.build import build
-from feedmill.simulate.landing import EVENTS, ITEMS, simulate
+from feedmill.simulate.feed import EVENTS, ITEMS, simulate
 from feedmill.simulate.settings import Settings
 from feedmill.spec import Table
 from feedmill.timeline import HOUR, Range, days, hours

@@ -28,6 +28,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from feedmill import airflow_settings
+from feedmill.project import PROJECT, home_path, stack_env
+
 LEDGER = "feedmill_ledger"
 ICEBERG = "iceberg_default"
 SPARK = "spark_default"
@@ -181,6 +184,11 @@ def from_fields(conn_id: str, fields: Mapping[str, Any]) -> Connection:
     )
 
 
+def of_settings(settings: airflow_settings.Settings) -> dict[str, Connection]:
+    """The connections of ``airflow_settings.yaml``, by id."""
+    return {conn_id: from_fields(conn_id, fields) for conn_id, fields in settings.connections.items()}
+
+
 def _word(value: Any) -> str:
     """A parameter of a Spark Connect URL: true and false are words there."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -231,10 +239,7 @@ def _from_airflow_object(conn_id: str, connection: Any) -> Connection:
 
 
 def _from_local_stack(conn_id: str) -> Connection | None:
-    from feedmill.local.home import Home
-    from feedmill.local.settings import load
-
-    home = Home.find()
-    if not home.exists() or not home.settings_file.exists():
+    decided, settings = stack_env(home_path()), PROJECT / "airflow_settings.yaml"
+    if not decided or not settings.exists():
         return None
-    return load(home.settings_file, home.env()).connections.get(conn_id)
+    return of_settings(airflow_settings.load(settings, decided)).get(conn_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,12 +9,8 @@ from pathlib import Path
 
 from feedmill.lake.catalog import Lake, open_lake
 from feedmill.ledger.store import Ledger, open_ledger
+from feedmill.project import project_path
 from feedmill.spec import Map, Source
-
-
-def project_path() -> Path:
-    """The project's folder: ``FEEDMILL_PROJECT``, or the one that holds ``plugins/feedmill``."""
-    return Path(os.environ.get("FEEDMILL_PROJECT") or Path(__file__).resolve().parents[2])
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def run_dag(
     """Run a table's DAG for a range as a real DAG run; the state of each task, ``dag`` for the run's."""
     monkeypatch.setattr("feedmill.deployment.open_deployment", lambda: deployment)
     # A retry would wait half a minute.
-    monkeypatch.setattr("feedmill.dag.DEFAULTS", {"retries": 0})
+    monkeypatch.setattr("feedmill.airflow.dag.DEFAULTS", {"retries": 0})
 
     def run(name: str, start: datetime, end: datetime, *, marked: str | None = None) -> dict[str, str]:
         from airflow.dag_processing.dagbag import DagBag

@@ -2,7 +2,7 @@
 
 import re
 
-from feedmill.dag import table_dag
+from feedmill.airflow.dag import table_dag
 from include.tables import clean
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from feedmill.airflow.operators import range_of
 from feedmill.deployment import Deployment
-from feedmill.ledger.facts import load
-from feedmill.operators import range_of
+from feedmill.freshness.load import load
 from feedmill.timeline import HOUR
 from include.tables import landed
 

@@ -14,7 +14,7 @@ def test_each_table_has_a_task_of_its_maintainer_in_the_pool_of_spark_and_the_ru
     from airflow.dag_processing.dagbag import DagBag
 
     monkeypatch.setattr("feedmill.deployment.open_deployment", lambda: deployment)
-    monkeypatch.setattr("feedmill.dag.DEFAULTS", {"retries": 0})
+    monkeypatch.setattr("feedmill.airflow.dag.DEFAULTS", {"retries": 0})
     for table in TABLES.in_schema("events"):
         deployment.lake.ensure(table)
     dag = DagBag(str(deployment.project / "dags")).dags["housekeeping"]

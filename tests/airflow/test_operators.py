@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from feedmill.airflow.operators import Build
 from feedmill.deployment import Deployment, project_path
 from feedmill.ledger.store import Ledger
-from feedmill.operators import Build
 
 CONTEXT: Any = {
     "params": {"start": "2026-05-01T10:00:00+00:00", "end": "2026-05-01T11:00:00+00:00"},
@@ -37,11 +37,11 @@ def test_a_build_that_airflow_ends_knows_so_before_its_query_is_cancelled(
     ) -> Any:
         assert not stopped()
         started("session")
-        monkeypatch.setattr("feedmill.runner.session.interrupt", lambda session: told.append((session, stopped())))
+        monkeypatch.setattr("feedmill.spark.session.interrupt", lambda session: told.append((session, stopped())))
         task.on_kill()
         return SimpleNamespace(build_id="done")
 
     monkeypatch.setattr("feedmill.deployment.open_deployment", lambda: opened)
-    monkeypatch.setattr("feedmill.runner.build.build", built)
+    monkeypatch.setattr("feedmill.flow.build.build", built)
     assert task.execute(CONTEXT) == "done"
     assert told == [("session", True)]

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
-from feedmill import triggers
+from feedmill.airflow import triggers
+from feedmill.airflow.operators import WaitForInputs
+from feedmill.airflow.triggers import LedgerTrigger
 from feedmill.deployment import Deployment, project_path
+from feedmill.flow.wait import Wait
 from feedmill.ledger import builds, publishes
 from feedmill.ledger.publishes import Moved
-from feedmill.ledger.readiness import Wait
 from feedmill.ledger.store import Ledger
-from feedmill.operators import WaitForInputs
 from feedmill.spec import Files, Input, Maintainer, Map, Table
 from feedmill.timeline import HOUR, Range, days
-from feedmill.triggers import LedgerTrigger
 
 TEAM = Maintainer("team", description="tests", link="mailto:team@example.com")
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)

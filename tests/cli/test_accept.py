@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from feedmill.cli.app import app
 from feedmill.cli.exits import Exit
-from feedmill.lake.publish import drop_branch
-from feedmill.ledger import conditions
+from feedmill.flow.publish import drop_branch
+from feedmill.freshness import conditions
 from feedmill.ledger.models import Acceptance, Build
 from feedmill.ledger.store import lock_counter
 from feedmill.timeline import HOUR, Range, parse
@@ -76,7 +76,7 @@ def test_an_accept_is_held_until_it_is_published_and_may_be_repeated(shop, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("feedmill.lake.publish.publish", die)
+        patch.setattr("feedmill.flow.publish.publish", die)
         assert accept(build).exit_code == Exit.INTERRUPTED
     assert (held(shop), accepted(shop)) == ({START}, ["Ada"])
     assert accept(build).exit_code == Exit.OK

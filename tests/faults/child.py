@@ -66,7 +66,7 @@ def crawl(milliseconds: int) -> None:
     """Make the build's query take so long for each row."""
     from pyspark.sql import functions as F
 
-    from feedmill.runner import build
+    from feedmill.flow import build
 
     original = build._transformed
 
@@ -87,10 +87,10 @@ def main() -> None:
     parser.add_argument("--do", default="die", help="what happens there: die, stop, or the pid that is killed")
     parser.add_argument("--crawl", type=int, nargs="?", const=250, help="milliseconds for each row")
     asked = parser.parse_args()
-    from feedmill.checks.check import check
     from feedmill.deployment import open_deployment
-    from feedmill.lake.publish import publish
-    from feedmill.runner.build import build
+    from feedmill.flow.build import build
+    from feedmill.flow.check import check
+    from feedmill.flow.publish import publish
     from feedmill.timeline import parse
 
     deployment = open_deployment()

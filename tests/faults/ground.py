@@ -17,17 +17,18 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from feedmill import connections, examination
-from feedmill.checks.check import check
+from feedmill import connections
 from feedmill.deployment import Deployment
-from feedmill.doctor import Finding, findings
-from feedmill.lake.publish import Outcome, publish
+from feedmill.doctor import examination
+from feedmill.doctor.findings import Finding, findings
+from feedmill.flow.build import build
+from feedmill.flow.check import check
+from feedmill.flow.publish import Outcome, publish
+from feedmill.freshness.load import load
+from feedmill.freshness.staleness import stale_because
 from feedmill.ledger.builds import CLAIM_EXPIRES
-from feedmill.ledger.facts import load
 from feedmill.ledger.models import Build, Claim, File, Intent, Verdict
-from feedmill.ledger.staleness import stale_because
 from feedmill.local.process import Component
-from feedmill.runner.build import build
 from feedmill.spec import Table
 from feedmill.timeline import HOUR, Range
 

@@ -12,7 +12,7 @@ import pytest
 from ground import HOURS, LANDED, Ground, Rows, at_once, hour, until
 from moments import AFTER_THE_COMMIT, CHECK, DISCOVERY, PUBLISH, RECORDED
 
-from feedmill.checks.check import check
+from feedmill.flow.check import check
 from feedmill.local.postgres import Postgres
 from feedmill.local.process import Component
 from feedmill.local.spark import SparkServer
@@ -155,7 +155,7 @@ def test_the_spark_server_is_killed_during_check_and_publish_which_do_not_need_i
     build_id = ground.build(LANDED, hour(0))
     with ground.deployment.ledger.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM verdicts")
-    assert ground.robbed("check", LANDED, build_id, "feedmill.checks.check:_judge", spark_returns.component)[0] == 0
+    assert ground.robbed("check", LANDED, build_id, "feedmill.flow.check:_judge", spark_returns.component)[0] == 0
     until(spark_returns.ready, 90, "the supervisor's new server")
     step = PUBLISH["before the commit"]
     assert ground.robbed("publish", LANDED, build_id, step, spark_returns.component)[0] == 0

@@ -10,9 +10,9 @@ import pytest
 from ground import CLEAN, HOURS, LANDED, Ground, Rows, at_once, hour, until
 from moments import AFTER_THE_COMMIT, BUILD, CHECK, DISCOVERY, PUBLISH, RECORDED
 
-from feedmill.checks.check import check
+from feedmill.flow.check import check
+from feedmill.flow.publish import publish
 from feedmill.lake.catalog import branch_name
-from feedmill.lake.publish import publish
 
 pytestmark = pytest.mark.faults
 

@@ -10,7 +10,8 @@ from builds import DDL, Workshop
 from pyiceberg.types import DoubleType, ListType, StringType, StructType, TimestamptzType
 
 from feedmill.lake.catalog import Lake
-from feedmill.lake.ddl import DdlError, IncompatibleError, read
+from feedmill.lake.ddl import IncompatibleError, read
+from feedmill.lake.schema import DdlError
 from feedmill.ledger.store import Ledger
 
 GOOD = DDL.format(name="demo.hourly")

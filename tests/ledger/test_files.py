@@ -6,8 +6,8 @@ import threading
 import time
 from datetime import UTC, datetime
 
+from feedmill.freshness.load import load
 from feedmill.ledger import builds, files
-from feedmill.ledger.facts import load
 from feedmill.ledger.files import FoundFile
 from feedmill.ledger.models import File, SealedHour
 from feedmill.ledger.store import Ledger

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import event, select
 
+from feedmill.freshness.load import load
+from feedmill.freshness.staleness import stale_because
 from feedmill.ledger import builds, publishes
-from feedmill.ledger.facts import load
 from feedmill.ledger.models import Build, Touch
 from feedmill.ledger.publishes import Moved
-from feedmill.ledger.staleness import stale_because
 from feedmill.ledger.store import Ledger, lock_counter, next_number
 from feedmill.spec import Input, Table
 from feedmill.timeline import HOUR, Range, hours

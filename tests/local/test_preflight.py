@@ -7,7 +7,7 @@ import pytest
 from feedmill.local import preflight
 from feedmill.local.home import Home, StackError, free_ports
 from feedmill.local.stack import up
-from feedmill.runner.java import version
+from feedmill.spark.java import version
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_no_java_at_all_is_one_sentence_with_what_was_found(java, monkeypatch: p
     home = java("25.0.1")
     monkeypatch.setenv("JAVA_HOME", str(home))
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("feedmill.runner.java.find_spec", lambda _: None)
+    monkeypatch.setattr("feedmill.spark.java.find_spec", lambda _: None)
     with pytest.raises(StackError) as refused:
         preflight.java()
     assert str(refused.value) == (

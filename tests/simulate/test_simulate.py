@@ -16,8 +16,8 @@ import pytest
 
 from feedmill.simulate import VERSION, truth
 from feedmill.simulate.columns import SCHEMA, Names, columns
+from feedmill.simulate.feed import SimulationError, simulate
 from feedmill.simulate.hour import Hour
-from feedmill.simulate.landing import SimulationError, simulate
 from feedmill.simulate.product import MODELS, SURFACES, TYPES
 from feedmill.simulate.settings import Settings
 from feedmill.simulate.world import World

@@ -25,7 +25,7 @@ def accept(
     Exits with 1 where the build keeps other partitions held or is too old to be published, 2 where there is nothing to
     accept.
     """
-    from feedmill.lake.publish import publish, require_publishable
+    from feedmill.flow.publish import publish, require_publishable
     from feedmill.ledger import builds, verdicts
 
     out = output()

@@ -18,11 +18,11 @@ from feedmill.spec import require_files
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from feedmill.checks.check import Checked
     from feedmill.deployment import Deployment
-    from feedmill.diff import Diff
-    from feedmill.lake.publish import Outcome
-    from feedmill.runner.build import Built
+    from feedmill.explore.diff import Diff
+    from feedmill.flow.build import Built
+    from feedmill.flow.check import Checked
+    from feedmill.flow.publish import Outcome
     from feedmill.spec import Table
     from feedmill.timeline import Range
 
@@ -116,15 +116,15 @@ class _Run:
 
     def lacks(self) -> str | None:
         """What it reads and is not published; None: nothing."""
-        from feedmill.ledger.readiness import lacking, refuse_future
+        from feedmill.flow.wait import lacking, refuse_future
 
         refuse_future(self.table, self.span, utc_now())
         with self.deployment.ledger.transaction() as session:
             return lacking(session, self.table, self.span)
 
     def build(self) -> Built:
-        from feedmill.runner.build import build
-        from feedmill.runner.session import interrupt
+        from feedmill.flow.build import build
+        from feedmill.spark.session import interrupt
 
         self.steps.now(f"building {self.table.name} {self.span}")
         try:
@@ -147,14 +147,14 @@ class _Run:
         self.session_id = session_id
 
     def check(self, built: Built) -> Checked:
-        from feedmill.checks.check import check
+        from feedmill.flow.check import check
 
         self.steps.now("checking: importing Great Expectations takes some seconds")
         return check(self.table, built.build_id, self.deployment)
 
     def compare(self, built: Built) -> Diff:
         from feedmill.checks import suite
-        from feedmill.diff import compare, grain
+        from feedmill.explore.diff import compare, grain
 
         self.steps.now("comparing with what is published")
         key = grain(suite.load(self.deployment.project / self.table.suite_path))
@@ -162,13 +162,13 @@ class _Run:
         return compare(self.table, self.span, built.build_id, key, ledger, lake)
 
     def publish(self, built: Built) -> Outcome:
-        from feedmill.lake.publish import publish
+        from feedmill.flow.publish import publish
 
         self.steps.now("publishing")
         return publish(self.table, built.build_id, self.deployment.ledger, self.deployment.lake)
 
     def discard(self, built: Built) -> None:
-        from feedmill.lake.publish import drop_branch
+        from feedmill.flow.publish import drop_branch
         from feedmill.ledger import builds
 
         with self.deployment.ledger.transaction() as session:

@@ -15,7 +15,7 @@ from feedmill.cli.output import listing
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from feedmill.demo import Count
+    from feedmill.demo.week import Count
     from feedmill.local.stack import Access
     from feedmill.timeline import Range
 
@@ -43,13 +43,15 @@ def demo(
     """
     from rich.console import Group
 
-    from feedmill import arrivals, demo, demo_full
     from feedmill.airflow_api import AirflowApi
     from feedmill.cli.demo_full import look, text
+    from feedmill.demo import full as demo_full
+    from feedmill.demo import week as demo
     from feedmill.deployment import open_deployment
+    from feedmill.explore.sql import ask
+    from feedmill.landing import land as arrivals
     from feedmill.local import stack
     from feedmill.local.home import Home
-    from feedmill.query import ask
 
     out = output()
     clock = time.monotonic()

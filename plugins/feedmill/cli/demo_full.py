@@ -68,8 +68,9 @@ def look(deployment: Deployment, folder: Path, weeks: Range) -> Shown:
     Raises:
         DemoError: the tables of the last simulated day hold nobody any more.
     """
-    from feedmill import demo, demo_full
-    from feedmill.query import ask
+    from feedmill.demo import full as demo_full
+    from feedmill.demo import week as demo
+    from feedmill.explore.sql import ask
     from feedmill.simulate import truth
 
     def rows(sql: str) -> list[dict[str, Any]]:

@@ -23,8 +23,8 @@ def docs(
 
     Exits with 1 where --check finds a difference.
     """
-    from feedmill.deployment import project_path
-    from feedmill.docs import differences, pages, write
+    from feedmill.authoring.table_pages import differences, pages, write
+    from feedmill.project import project_path
     from include.tables import TABLES
 
     project = project_path()

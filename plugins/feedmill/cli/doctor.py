@@ -13,7 +13,7 @@ from feedmill.cli.options import utc_now
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from feedmill.doctor import Finding
+    from feedmill.doctor.findings import Finding
 
 
 def doctor(
@@ -46,9 +46,9 @@ def doctor(
 
     Exits with 0 where all agree, 1 with findings.
     """
-    from feedmill import examination
     from feedmill.deployment import open_deployment
-    from feedmill.doctor import findings, not_compared
+    from feedmill.doctor import examination
+    from feedmill.doctor.findings import findings, not_compared
 
     out = output()
     deployment = open_deployment()
@@ -65,7 +65,7 @@ def doctor(
 
 
 def _plain(one: Finding) -> dict[str, Any]:
-    from feedmill.doctor import MENDED
+    from feedmill.doctor.findings import MENDED
 
     return {
         "ill": one.ill.value,

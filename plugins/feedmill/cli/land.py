@@ -14,7 +14,7 @@ from feedmill.cli.options import utc_now
 from feedmill.timeline import HOUR, parse
 
 if TYPE_CHECKING:
-    from feedmill.arrivals import Arrival
+    from feedmill.landing.land import Arrival
 
 
 def land(
@@ -44,7 +44,8 @@ def land(
 
     Exits with 2 where a source, a file or its name is wrong.
     """
-    from feedmill import arrivals, connections
+    from feedmill import connections
+    from feedmill.landing import land as arrivals
     from include.spark.sources import SOURCES
 
     out, now = output(), utc_now()

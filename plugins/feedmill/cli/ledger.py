@@ -43,7 +43,7 @@ def rebuild() -> None:
     Exits with 0; what it could not bring back stands in its result, and is stale or outdated in `feedmill status`.
     """
     from feedmill.deployment import open_deployment
-    from feedmill.ledger.rebuild import rebuild as bring_back
+    from feedmill.doctor.rebuild import rebuild as bring_back
 
     out = output()
     with out.steps("reading Iceberg's commits"):

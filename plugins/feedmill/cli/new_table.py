@@ -35,8 +35,8 @@ def new_table(
     where the result was run and holds; otherwise the block to paste is printed. Exits with 2 where the name, the
     input or the maintainer is no good.
     """
-    from feedmill.deployment import project_path
-    from feedmill.scaffold import plan, write
+    from feedmill.authoring.new_table import plan, write
+    from feedmill.project import project_path
     from include.tables import TABLES
 
     project = project_path()

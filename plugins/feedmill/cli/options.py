@@ -32,9 +32,9 @@ def table_of(name: str) -> Table:
 
 def ledger_and_lake() -> tuple[Ledger, Lake]:
     """The two, without what only a build needs (importing the sources imports PySpark)."""
-    from feedmill.deployment import project_path
     from feedmill.lake.catalog import open_lake
     from feedmill.ledger.store import open_ledger
+    from feedmill.project import project_path
 
     lake = open_lake(project_path())
     if lake.properties.get("warehouse", "").startswith("file:"):

@@ -30,7 +30,7 @@ def simulate(
 
     Exits with 2 where the folder is not empty or a number makes no feed.
     """
-    from feedmill.simulate.landing import simulate as write
+    from feedmill.simulate.feed import simulate as write
     from feedmill.simulate.settings import Settings
 
     out = output()

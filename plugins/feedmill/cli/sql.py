@@ -46,7 +46,7 @@ def sql(
 
     Exits with 2 where the query is wrong.
     """
-    from feedmill.query import ask
+    from feedmill.explore.sql import ask
     from include.tables import TABLES
 
     out = output()

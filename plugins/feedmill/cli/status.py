@@ -12,7 +12,7 @@ from feedmill.cli.command import ended, output
 from feedmill.cli.exits import Exit
 from feedmill.cli.options import ledger_and_lake, utc_now
 from feedmill.cli.output import listing
-from feedmill.status import MEANINGS, NEEDS_A_BUILD, NEEDS_A_PERSON, State, TableStatus, status_of
+from feedmill.freshness.states import MEANINGS, NEEDS_A_BUILD, NEEDS_A_PERSON, State, TableStatus, status_of
 from feedmill.timeline import DAY, HOUR
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ def status(
 
 
 def _look(tables: list[Table], now: datetime) -> list[TableStatus]:
-    from feedmill.identity import identity
-    from feedmill.ledger import conditions, facts
-    from feedmill.status import Knowledge
+    from feedmill.freshness import conditions
+    from feedmill.freshness import load as facts
+    from feedmill.freshness.identity import identity
+    from feedmill.freshness.states import Knowledge
 
     ledger, lake = ledger_and_lake()
     with ledger.transaction() as session:
@@ -195,7 +196,7 @@ def _builds(tables: list[Table], limit: int) -> None:
     from rich.console import Group
     from rich.text import Text
 
-    from feedmill.ledger import conditions
+    from feedmill.freshness import conditions
     from feedmill.timeline import Range
 
     ledger, _ = ledger_and_lake()

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import fsspec
 from sqlalchemy import func, select
 
+from feedmill.flow.publish import drop_branch
 from feedmill.lake.catalog import Lake, branch_name
-from feedmill.lake.publish import drop_branch
 from feedmill.ledger.builds import CLAIM_EXPIRES
 from feedmill.ledger.models import Build, Claim
 from feedmill.ledger.store import Ledger

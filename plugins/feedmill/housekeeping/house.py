@@ -9,7 +9,7 @@ from datetime import datetime
 
 from feedmill.deployment import Deployment
 from feedmill.housekeeping import branches, retention, upkeep
-from feedmill.runner import session
+from feedmill.spark import session
 from feedmill.spec import Table
 
 log = logging.getLogger(__name__)

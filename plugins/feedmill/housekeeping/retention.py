@@ -17,13 +17,13 @@ from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownExcept
 from sqlalchemy import delete, func, select, update
 
 from feedmill.deployment import Deployment
+from feedmill.flow.publish import ATTEMPTS, reconcile
+from feedmill.freshness.load import load
+from feedmill.freshness.staleness import Facts, reads
 from feedmill.lake.catalog import Lake
 from feedmill.lake.overwrite import Overwrite
-from feedmill.lake.publish import ATTEMPTS, reconcile
-from feedmill.ledger import facts
 from feedmill.ledger.builds import CLAIM_EXPIRES
 from feedmill.ledger.models import Claim, Partition, Touch
-from feedmill.ledger.staleness import Facts, reads
 from feedmill.ledger.store import Ledger, lock_counter
 from feedmill.spec import Input, Map, Table
 from feedmill.timeline import Range, runs
@@ -55,7 +55,7 @@ def _record(table: Table, tables: Map, ledger: Ledger, now: datetime) -> tuple[l
     """
     readers = tables.readers(table)
     with ledger.transaction() as session:
-        known = facts.load(session, [table, *readers])
+        known = load(session, [table, *readers])
     old = {p for p in known.published.get(table.name, {}) if p + table.every.length + table.keep <= now}
     if not old:
         return [], set()

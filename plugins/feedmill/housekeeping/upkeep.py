@@ -23,7 +23,7 @@ from feedmill.lake.catalog import Lake
 from feedmill.ledger.builds import CLAIM_EXPIRES
 from feedmill.ledger.models import Build, Claim
 from feedmill.ledger.store import Ledger
-from feedmill.runner.errors import is_conflict
+from feedmill.spark.failures import is_conflict
 from feedmill.spec import Table
 from feedmill.timeline import days
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from feedmill import connections
 from feedmill.connections import CATALOG
 from feedmill.lake import ddl as ddl_module
-from feedmill.lake.ddl import Ddl, DdlError
+from feedmill.lake.schema import Ddl, DdlError
 from feedmill.spec import Table
 from feedmill.timeline import DAY, Period, Range, runs
 

@@ -25,7 +25,7 @@ from pyiceberg.types import (
 )
 from sqlglot import exp
 
-from feedmill.lake.ddl import Column, Ddl, DdlError
+from feedmill.lake.schema import Column, Ddl, DdlError
 
 _PRIMITIVES: dict[exp.DType, IcebergType] = {
     exp.DType.TEXT: StringType(),

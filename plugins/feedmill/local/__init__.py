@@ -20,7 +20,7 @@ Parts are usable alone, with a temporary home and free ports; no Airflow is invo
     spark.start()                         # returns when it listens; about ten seconds
     postgres.url("ledger")                # postgresql+psycopg2://…
     spark.url                             # sc://localhost:…/;token=…
-    load(home.settings_file, home.env()).connections["iceberg_default"].catalog_properties
+    home.connections()["iceberg_default"].catalog_properties
     spark.stop(); postgres.stop()
 
 With ``FEEDMILL_HOME`` at ``home.path``, ``feedmill.connections.get`` finds them by itself.

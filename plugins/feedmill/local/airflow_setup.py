@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 
+from feedmill.airflow_settings import Settings, load
+from feedmill.connections import of_settings
 from feedmill.local.home import Home
-from feedmill.local.settings import Settings, load
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def store(settings: Settings) -> None:
     from sqlalchemy import delete
 
     with create_session() as session:
-        for found in settings.connections.values():
+        for found in of_settings(settings).values():
             session.execute(delete(Connection).where(Connection.conn_id == found.conn_id))
             session.add(
                 Connection(

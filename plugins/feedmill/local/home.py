@@ -18,7 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
-PROJECT = Path(__file__).resolve().parents[3]
+from feedmill.airflow_settings import load
+from feedmill.connections import Connection, of_settings
+from feedmill.project import PROJECT, home_path, stack_env
 
 PORTS: dict[str, int] = {"airflow": 8080, "postgres": 5455, "spark": 15002, "trino": 8090}
 """The default port of each component; ``FEEDMILL_PORT_<COMPONENT>`` changes it, and is remembered."""
@@ -52,8 +54,7 @@ class Home:
     @classmethod
     def find(cls) -> Self:
         """The home that FEEDMILL_HOME names, else the project's."""
-        named = os.environ.get("FEEDMILL_HOME")
-        return cls(Path(named).expanduser().resolve() if named else PROJECT / ".feedmill")
+        return cls(home_path())
 
     @property
     def env_file(self) -> Path:
@@ -122,10 +123,11 @@ class Home:
 
     def env(self) -> dict[str, str]:
         """What was decided: ports, secrets, places. Empty before ``prepare``."""
-        if not self.env_file.exists():
-            return {}
-        lines = self.env_file.read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line)
+        return stack_env(self.path)
+
+    def connections(self) -> dict[str, Connection]:
+        """The stack's connections, by id."""
+        return of_settings(load(self.settings_file, self.env()))
 
     def port(self, component: str) -> int:
         """The port that a component listens on."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from feedmill.local.home import StackError, port_variable
-from feedmill.runner.java import JavaError, find
+from feedmill.spark.java import JavaError, find
 
 MEMORY = 4.0
 DISK = 3.0

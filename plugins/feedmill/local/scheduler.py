@@ -30,10 +30,10 @@ HEAVY = (
     "airflow.sdk.execution_time.task_runner",
     # Feedmill's own machinery, which an upgrade replaces together with a restart. Nothing of include/: a transform
     # that is edited must be read anew by the next task.
-    "feedmill.dag",
-    "feedmill.runner.build",
-    "feedmill.checks.check",
-    "feedmill.lake.publish",
+    "feedmill.airflow.dag",
+    "feedmill.flow.build",
+    "feedmill.flow.check",
+    "feedmill.flow.publish",
 )
 
 log = logging.getLogger("feedmill.local.scheduler")

@@ -13,9 +13,8 @@ from feedmill.connections import ICEBERG
 from feedmill.local import preflight
 from feedmill.local.home import Home, StackError, write_private
 from feedmill.local.process import Component, stop, wait_until
-from feedmill.local.settings import load
-from feedmill.runner.java import MODULE_OPTIONS, network_options, spark_home
-from feedmill.runner.settings import ONE_MACHINE, package_settings, properties_text, session_settings
+from feedmill.spark.java import MODULE_OPTIONS, network_options, spark_home
+from feedmill.spark.properties import ONE_MACHINE, package_settings, properties_text, session_settings
 
 
 class SparkServer:
@@ -118,7 +117,7 @@ class SparkServer:
     def settings(self) -> dict[str, str]:
         """Spark's settings."""
         env = self.home.env()
-        catalog = load(self.home.settings_file, env).connections[ICEBERG].catalog_properties
+        catalog = self.home.connections()[ICEBERG].catalog_properties
         cores = max(2, min(4, os.cpu_count() or 2))
         return {
             "spark.master": f"local[{cores}]",

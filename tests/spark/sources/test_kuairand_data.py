@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from feedmill.arrivals import land
-from feedmill.checks.check import check
 from feedmill.deployment import Deployment
-from feedmill.lake.publish import publish
-from feedmill.runner.build import build
+from feedmill.flow.build import build
+from feedmill.flow.check import check
+from feedmill.flow.publish import publish
+from feedmill.landing.land import land
 from feedmill.timeline import DAY, HOUR
 from include.spark.sources import SOURCES
 

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from feedmill.simulate.landing import EVENTS, ITEMS, simulate
+from feedmill.simulate.feed import EVENTS, ITEMS, simulate
 from feedmill.simulate.product import TYPES
 from feedmill.simulate.settings import Settings
 from include.events import EVENT_TYPES

@@ -1,0 +1,1 @@
+"""Everything that imports Airflow: DAGs, operators, triggers, web pages."""

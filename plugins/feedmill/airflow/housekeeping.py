@@ -1,0 +1,72 @@
+"""The DAG ``housekeeping``: once a day, one task for each table, owned by the table's maintainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from feedmill.airflow.dag import DEFAULTS, FIRST
+from feedmill.airflow.operators import SPARK_POOL, TableOperator
+from feedmill.spec import Table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+WHEN = "30 3 * * *"
+"""UTC: after the daily tables' deadlines, before most working days."""
+
+DOC = """Retention, and the upkeep that keeps publishes and reads fast: one task for each table.
+
+Every step can be killed and repeated; a red task hurts nobody today. Clear it. Its log says what each step did.
+"""
+
+
+class KeepHouse(TableOperator):
+    """One table's housekeeping."""
+
+    ui_color = "#c3bef0"
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(pool=SPARK_POOL, **kwargs)
+        self.session_id: str | None = None
+
+    def execute(self, context: Context) -> list[str]:  # noqa: ARG002 - Airflow's signature
+        """Do every step; what each did is the task's result."""
+        from feedmill.housekeeping.house import keep_house
+
+        deployment, table = self.opened()
+        return keep_house(table, deployment, datetime.now(UTC), self._started)
+
+    def on_kill(self) -> None:
+        """Cleared, marked or timed out while it runs: stop the Spark procedure too."""
+        if self.session_id is not None:
+            from feedmill.spark.session import interrupt
+
+            interrupt(self.session_id)
+
+    def _started(self, session_id: str) -> None:
+        self.session_id = session_id
+
+
+def housekeeping_dag(tables: Iterable[Table]) -> DAG:
+    """The DAG that keeps house for these tables, side by side as far as the Spark pool goes."""
+    tables = list(tables)
+    maintainers = {table.maintainer.name: table.maintainer.link for table in tables}
+    with DAG(
+        dag_id="housekeeping",
+        # Not a data interval: it looks at the present, and a day that was missed needs no run of its own.
+        schedule=CronTriggerTimetable(WHEN, timezone="UTC"),
+        start_date=FIRST,
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULTS,
+        owner_links=maintainers,
+        tags={"operation:housekeeping"},
+        doc_md=DOC,
+    ) as dag:
+        for table in tables:
+            KeepHouse(task_id=table.name, table=table.name, owner=table.maintainer.name)
+    return dag

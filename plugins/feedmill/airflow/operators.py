@@ -1,0 +1,246 @@
+"""One table's flow, one operator a verb: wait_for_inputs, build, check, publish.
+
+Thin: each finds its range and hands over to the module that does the work. Everything heavy is imported when a
+task runs, never when a DAG is parsed.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowFailException
+
+from feedmill.airflow.triggers import LedgerTrigger
+from feedmill.timeline import Range, parse
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from feedmill.deployment import Deployment
+    from feedmill.flow.wait import Wait
+    from feedmill.spec import Table
+
+SPARK_POOL = "spark"
+"""The pool that bounds how many builds are at work in Spark at once."""
+
+WAIT = timedelta(hours=24)
+"""How long a run waits for its inputs. Waiting holds no slot and heals by itself once the input is published, so it
+is long; that the partition is overdue is the ledger's to say, not this task's to fail for."""
+
+
+class CheckPage(BaseOperatorLink):
+    """The page of a check, as a button on its task."""
+
+    name = "Check page"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - Airflow's signature
+        """The page of the check that has just run; empty where it did not get so far."""
+        return getattr(operator, "page_link", "")
+
+
+class TableOperator(BaseOperator):
+    """What the four have in common: a table of the map, and the run's range of it."""
+
+    ui_fgcolor = "#1a1a1a"
+
+    def __init__(self, *, table: str, **kwargs: Any):
+        """``table`` is its name in the map."""
+        super().__init__(**kwargs)
+        self.table = table
+
+    def opened(self) -> tuple[Deployment, Table]:
+        """The deployment and this operator's table."""
+        from feedmill.deployment import open_deployment
+
+        deployment = open_deployment()
+        return deployment, deployment.tables[self.table]
+
+
+def range_of(table: Table, context: Context) -> Range:
+    """The run's range: its params ``start`` and ``end`` where they are given, else its data interval.
+
+    Raises:
+        AirflowFailException: only one of the two is given, or they are not whole partitions; or neither, and the run
+            has no data interval.
+    """
+    start, end = context["params"].get("start"), context["params"].get("end")
+    try:
+        if start is None and end is None:
+            # Of a run without a logical date, the context has not even the keys.
+            start, end = context.get("data_interval_start"), context.get("data_interval_end")
+            if start is None or end is None:
+                raise ValueError("the run has no data interval; give start and end")
+            return table.range(start, end)
+        if start is None or end is None:
+            raise ValueError(f"give both start and end, or neither; start is {start}, end is {end}")
+        return table.range(parse(start), parse(end))
+    except ValueError as error:
+        raise AirflowFailException(f"{table.name}: {error}") from error
+
+
+def owner_of(context: Context) -> str:
+    """The run, as the ledger names whoever builds: its tries share it, so that a retry takes over from the last."""
+    run = context["dag_run"]
+    return f"{run.dag_id}/{run.run_id}"
+
+
+class WaitForInputs(TableOperator):
+    """Returns at once when everything that the range reads is published; else waits in the triggerer."""
+
+    ui_color = "#e8e4d9"
+
+    def execute(self, context: Context) -> None:
+        """Look once, and defer when something is missing."""
+        from feedmill.flow.wait import Never, Wait, not_ready
+
+        deployment, table = self.opened()
+        span = range_of(table, context)
+        wait = Wait(table, span, owner_of(context), datetime.now(UTC))
+        with deployment.ledger.transaction() as session:
+            why = not_ready(session, [wait])[wait]
+        if why is None:
+            self.log.info("%s %s: everything that it reads is published", table.name, span)
+            return
+        if isinstance(why, Never):
+            raise AirflowFailException(why)
+        self.log.info("%s", why)
+        _defer(self, wait, "resume")
+
+    def resume(self, context: Context, event: dict[str, Any]) -> None:
+        """Look once more, since the map may read more by now; or fail with what is missing and whose it is."""
+        if not event["ready"]:
+            raise AirflowFailException(event["why"])
+        self.execute(context)
+
+
+class Build(TableOperator):
+    """Builds the range on a branch of its own; the build's id is the task's result."""
+
+    ui_color = "#f2c14e"
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(pool=SPARK_POOL, **kwargs)
+        self.session_id: str | None = None
+        self.killed = False
+
+    def execute(self, context: Context) -> str:
+        """Build, or wait without a slot while another build is at work on these partitions."""
+        from feedmill.flow.build import TransformError, build
+        from feedmill.flow.wait import FrozenError, Wait
+        from feedmill.lake.ddl import IncompatibleError
+        from feedmill.lake.schema import DdlError
+        from feedmill.landing.discover import LandingError
+        from feedmill.ledger.builds import ClaimedError
+
+        deployment, table = self.opened()
+        span = range_of(table, context)
+        try:
+            built = build(table, span, deployment, owner_of(context), self._started, lambda: self.killed)
+        except ClaimedError as error:
+            self.log.info("%s", error)
+            _defer(self, Wait(table, span, owner_of(context), datetime.now(UTC)), "resume")
+            raise AssertionError("a deferred task does not come here") from error
+        except (DdlError, FrozenError, IncompatibleError, LandingError, TransformError) as error:
+            # The same input and code would fail the same way: no retry.
+            raise AirflowFailException(str(error)) from error
+        return built.build_id
+
+    def resume(self, context: Context, event: dict[str, Any]) -> str:
+        """Try again once the other build has ended."""
+        if not event["ready"]:
+            raise AirflowFailException(event["why"])
+        return self.execute(context)
+
+    def on_kill(self) -> None:
+        """Cleared, marked or timed out while it runs: stop the Spark queries too."""
+        self.killed = True
+        if self.session_id is not None:
+            from feedmill.spark.session import interrupt
+
+            interrupt(self.session_id)
+
+    def _started(self, session_id: str) -> None:
+        self.session_id = session_id
+
+
+class Check(TableOperator):
+    """Judges the build's branch; fails where partitions are held, after the others were let through."""
+
+    ui_color = "#9bc53d"
+    operator_extra_links = (CheckPage(),)
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.page_link = ""
+
+    def execute(self, context: Context) -> None:
+        """Judge, log what was found and where the page is."""
+        from feedmill.checks.suite import SuiteError
+        from feedmill.flow.check import NothingToCheckError, check
+
+        deployment, table = self.opened()
+        build_id = build_of(context)
+        try:
+            checked = check(table, build_id, deployment)
+        except (NothingToCheckError, SuiteError) as error:
+            raise AirflowFailException(str(error)) from error
+        self.page_link = page_link(table, build_id)
+        self.log.info("%s Page: %s", checked.sentence, self.page_link)
+        if evidence := checked.evidence():
+            self.log.warning("%s", evidence)
+        if checked.held:
+            raise AirflowFailException(f"{checked.sentence} Page: {self.page_link}")
+
+
+class Publish(TableOperator):
+    """Moves what passed to ``main``; fails where something of the build stays held."""
+
+    ui_color = "#5bc0eb"
+
+    def execute(self, context: Context) -> None:
+        """Publish, and say what became of each partition."""
+        from feedmill.flow.publish import NothingToPublishError, publish
+
+        deployment, table = self.opened()
+        build_id = build_of(context)
+        try:
+            outcome = publish(table, build_id, deployment.ledger, deployment.lake)
+        except NothingToPublishError as error:
+            raise AirflowFailException(str(error)) from error
+        self.log.info("%s", outcome.describe(table.every))
+        if outcome.held:
+            raise AirflowFailException(
+                f"{outcome.describe(table.every)} The check's page says why: {page_link(table, build_id)}"
+            )
+
+
+def build_of(context: Context) -> str:
+    """The id of the run's build.
+
+    Raises:
+        AirflowFailException: there is none: ``build`` was marked as success, or has not run.
+    """
+    build_id = context["ti"].xcom_pull(task_ids="build")
+    if not build_id:
+        raise AirflowFailException(
+            "this run has no build: `build` was marked as success, or never ran; clear it to build"
+        )
+    return str(build_id)
+
+
+def page_link(table: Table, build_id: str) -> str:
+    """The check's page in the Airflow UI."""
+    from airflow.configuration import conf
+
+    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/feedmill/checks/{table.name}/{build_id}"
+
+
+def _defer(operator: BaseOperator, wait: Wait, method: str) -> None:
+    operator.defer(
+        trigger=LedgerTrigger(wait.packed(), (wait.since + WAIT).isoformat()),
+        method_name=method,
+        # The trigger ends by itself; this is for one that is lost.
+        timeout=WAIT + timedelta(minutes=10),
+    )

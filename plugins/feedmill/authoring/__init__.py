@@ -1,0 +1,1 @@
+"""Making tables: the files of a new one, the pages and the picture of all."""

@@ -1,0 +1,280 @@
+"""A new table: its four files, and its block in the map.
+
+The files work as they are: they count the input's rows by one of its columns, and their test passes. Nothing that is
+there is ever overwritten. The map is changed only where its text is of the form that this module knows (one list of
+plain names in ``TABLES = Map([...])``), and only after the changed text was run and gave a map without a mistake;
+otherwise the block is handed back for a person to paste.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from feedmill.lake import ddl as ddl_module
+from feedmill.spec import Maintainer, Map, MapError, Table
+from feedmill.timeline import HOUR, Period, days
+
+MAP = Path("include/tables.py")
+
+_LINE = 120
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class ScaffoldError(ValueError):
+    """The table cannot be made; the message says what to name otherwise. Nothing was written."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be written: new files by path, the map's block, and the map's new text (None: paste the block)."""
+
+    table: Table
+    files: Mapping[Path, str]
+    block: str
+    imports: tuple[str, ...]
+    """The import lines that the block needs."""
+    new_map: str | None
+    why_not: str
+    """Why the map cannot be changed by itself; empty where it can."""
+
+
+def plan(
+    name: str,
+    every: Period,
+    reads: Table,
+    maintainer: Maintainer,
+    tables: Map,
+    project: Path,
+    *,
+    key: str | None = None,
+    tier: Literal[1, 2, 3] = 3,
+    keep_days: int = 400,
+) -> Plan:
+    """What the new table needs.
+
+    Args:
+        name: ``<schema>.<name>``.
+        every: hourly or daily.
+        reads: its input, from the map.
+        maintainer: one of ``include/maintainers.py``.
+        tables: the map as it is.
+        project: its folder.
+        key: the column of the input that names a row; by default ``item_id``, or its first text column.
+        tier: who is paged, and when.
+        keep_days: retention.
+
+    Raises:
+        ScaffoldError: the name is no good or taken, a file is there, or the input cannot be read so.
+    """
+    schema, _, short = name.partition(".")
+    if (
+        not (_NAME.fullmatch(schema) and _NAME.fullmatch(short))
+        or keyword.iskeyword(schema)
+        or keyword.iskeyword(short)
+    ):
+        raise ScaffoldError(f"{name!r} is no table's name: give <schema>.<name> in lower-case letters, digits and _")
+    if any(table.name == name for table in tables):
+        raise ScaffoldError(f"{MAP} has {name} already")
+    if every is HOUR and reads.every is not HOUR:
+        raise ScaffoldError(
+            f"an hourly table cannot read the daily {reads.name} by interval, because the day ends after the hour: "
+            f"make it daily, or give it an hourly input here and add Input(…, as_of=True) in {MAP}"
+        )
+    variables = _variables(project, "include/tables.py", tables)
+    facts = {
+        "table": name,
+        "schema": schema,
+        "name": short,
+        "unit": "hour" if every is HOUR else "day",
+        "partition": "hour" if every is HOUR else "day",
+        "input": reads.name,
+        "parameter": reads.short_name,
+        "input_variable": variables[reads.name],
+        "variable": short if short not in _names(project / MAP) else f"{schema}_{short}",
+        "key": _key(reads, key, project),
+        "maintainer": _maintainer_variable(maintainer),
+        "tier": tier,
+        "keep_days": keep_days,
+    }
+    table = Table(name, every, reads.inputs, maintainer, tier, days(keep_days))
+    files = {
+        table.ddl_path: _render("table.sql", facts),
+        table.transform_path: _render("transform.py", facts),
+        table.suite_path: _render("suite.json", facts),
+        table.test_path: _render("test.py", facts),
+    }
+    for path in files:
+        if (project / path).exists():
+            raise ScaffoldError(f"{path} is there already; move it away, or give the table another name")
+    # Of a schema's first table; those of another are there.
+    for path, template in (
+        (Path("include/spark", schema, "__init__.py"), "schema.py"),
+        (Path("dags", f"{schema}.py"), "dag.py"),
+    ):
+        if not (project / path).exists():
+            files[path] = _render(template, facts)
+    block = _render("block.py", facts)
+    imports = (
+        f"from feedmill.timeline import {'HOUR' if every is HOUR else 'DAY'}, days",
+        f"from include.maintainers import {facts['maintainer']}",
+    )
+    new_map, why_not = _changed_map(project / MAP, block, str(facts["variable"]), imports)
+    return Plan(table, files, block, imports, new_map, why_not)
+
+
+def write(made: Plan, project: Path) -> list[Path]:
+    """Write the files, then the map; returns the paths.
+
+    Raises:
+        ScaffoldError: a file came to be there meanwhile; those before it were written.
+    """
+    for path, text in made.files.items():
+        target = project / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with target.open("x", encoding="utf-8") as stream:
+                stream.write(text)
+        except FileExistsError:
+            raise ScaffoldError(f"{path} is there already; move it away, or give the table another name") from None
+    if made.new_map is None:
+        return list(made.files)
+    draft = project / MAP.with_name(f".{MAP.name}.new")
+    draft.write_text(made.new_map, encoding="utf-8")
+    draft.chmod((project / MAP).stat().st_mode)
+    draft.replace(project / MAP)
+    return [*made.files, MAP]
+
+
+def _render(template: str, facts: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # The output is Python, SQL and JSON, never HTML, and its values are checked names.
+    environment = Environment(
+        loader=PackageLoader("feedmill.authoring"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701
+    )
+    return environment.get_template(f"{template}.j2").render(facts)
+
+
+def _key(reads: Table, wanted: str | None, project: Path) -> str:
+    """The input's column by which its rows are counted."""
+    ddl = ddl_module.read(project / reads.ddl_path)
+    texts = [c.name for c in ddl.columns if c.sql_type.upper() == "STRING"]
+    if wanted is not None:
+        if wanted not in texts:
+            raise ScaffoldError(f"{reads.name} has no text column {wanted!r}; it has {', '.join(texts) or 'none'}")
+        return wanted
+    if not texts:
+        raise ScaffoldError(f"{reads.name} has no text column to count by")
+    return "item_id" if "item_id" in texts else texts[0]
+
+
+def _names(path: Path) -> set[str]:
+    """The names that a module binds at its top."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+    return found
+
+
+def _variables(project: Path, shown: str, tables: Map) -> dict[str, str]:
+    """The variable of each table in the map's module, by table name."""
+    found = {}
+    for node in ast.parse((project / MAP).read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=variable)],
+                value=ast.Call(func=ast.Name(id="Table"), args=[ast.Constant(value=str(name)), *_]),
+            ):
+                found[name] = variable
+    if missing := [table.name for table in tables if table.name not in found]:
+        raise ScaffoldError(f'{shown} does not assign {", ".join(missing)} to a variable as name = Table("…", …)')
+    return found
+
+
+def _maintainer_variable(maintainer: Maintainer) -> str:
+    import include.maintainers
+
+    for variable, value in vars(include.maintainers).items():
+        if value is maintainer:
+            return variable
+    raise ScaffoldError(f"include/maintainers.py has no variable for {maintainer.name}")
+
+
+def _changed_map(path: Path, block: str, variable: str, imports: tuple[str, ...]) -> tuple[str | None, str]:
+    """The map's text with the block, or None and why not."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    listing = _listing(tree)
+    if listing is None:
+        return None, f"{MAP} has no TABLES = Map([…]) with a list of plain names"
+    statement, elements = listing
+    lines = text.splitlines()
+    if any("#" in line for line in lines[elements.lineno - 1 : elements.end_lineno]):
+        return None, f"the list of {MAP} has comments, which would be lost"
+    names = [node.id for node in elements.elts if isinstance(node, ast.Name)] + [variable]
+    before, after = lines[: statement.lineno - 1], lines[statement.end_lineno :]
+    for line in imports:
+        added = _with_import(before, line)
+        if added is None:
+            return None, f"{MAP} imports in a form that is not changed by itself"
+        before = added
+    changed = "\n".join([*before, *block.rstrip("\n").split("\n"), "", *_list(names), *after]) + "\n"
+    try:
+        namespace: dict[str, Any] = {"__name__": "include.tables"}
+        exec(compile(changed, str(path), "exec"), namespace)  # noqa: S102 - the project's own module, plus our block
+    except MapError as error:
+        raise ScaffoldError(f"the map would not hold: {error}") from error
+    except Exception as error:
+        return None, f"the changed {MAP} would not run: {type(error).__name__}: {error}"
+    return changed, ""
+
+
+def _listing(tree: ast.Module) -> tuple[ast.Assign, ast.List] | None:
+    """The statement ``TABLES = Map([…])`` and its list of plain names."""
+    for node in tree.body:
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id="TABLES")],
+                value=ast.Call(func=ast.Name(id="Map"), args=[ast.List() as elements], keywords=[]),
+            ) if all(isinstance(element, ast.Name) for element in elements.elts):
+                return node, elements
+    return None
+
+
+def _list(names: list[str]) -> list[str]:
+    """``TABLES = Map([…])`` as ruff formats it."""
+    flat = f"TABLES = Map([{', '.join(names)}])"
+    if len(flat) <= _LINE:
+        return [flat]
+    inner = f"    [{', '.join(names)}]"
+    if len(inner) <= _LINE:
+        return ["TABLES = Map(", inner, ")"]
+    return ["TABLES = Map(", "    [", *(f"        {name}," for name in names), "    ]", ")"]
+
+
+def _with_import(lines: list[str], wanted: str) -> list[str] | None:
+    """The lines with what ``wanted`` imports, sorted as ruff sorts; None where its module is imported otherwise."""
+    module, _, names = wanted.removeprefix("from ").partition(" import ")
+    start = f"from {module} import "
+    for number, line in enumerate(lines):
+        if line.startswith(start):
+            if "(" in line or "#" in line or " as " in line:
+                return None
+            merged = {*line.removeprefix(start).split(", "), *names.split(", ")}
+            # ruff's order: CONSTANTS, Classes, functions.
+            ordered = sorted(merged, key=lambda n: (0 if n.isupper() else 1 if n[:1].isupper() else 2, n))
+            new = start + ", ".join(ordered)
+            return [*lines[:number], new, *lines[number + 1 :]] if len(new) <= _LINE else None
+    return None

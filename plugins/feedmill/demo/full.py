@@ -1,0 +1,200 @@
+"""The full demo: five simulated weeks before the real one, and every table of the map, through Airflow.
+
+The real week has no user ids, so what is computed of users needs another feed: a simulated one, which ends where the
+real week begins, so that no hour holds rows of both. From its first day until now, whatever is missing, stale or
+outdated is restated, a table as soon as all that it reads is done: what a person would do by the trigger forms.
+Running it again builds only what has changed since.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from feedmill.airflow_api import AirflowApi, Run
+from feedmill.demo.week import Count, DemoError, failure, until
+from feedmill.deployment import Deployment
+from feedmill.freshness import conditions
+from feedmill.freshness import load as facts
+from feedmill.freshness.identity import identity
+from feedmill.freshness.staleness import frozen_because
+from feedmill.freshness.states import NEEDS_A_BUILD, Knowledge, status_of
+from feedmill.landing import discover as landing
+from feedmill.local.home import Home
+from feedmill.simulate import truth
+from feedmill.simulate.feed import EVENTS, ITEMS, simulate
+from feedmill.simulate.settings import Settings
+from feedmill.spec import Input, Map, Table
+from feedmill.timeline import DAY, HOUR, Range, days, runs
+
+WEEKS = days(35)
+USERS, EVENTS_PER_DAY, ITEMS_IN_ALL = 1_500, 6_000, 600
+
+WINDOWS_OF_HOURS = days(1)
+"""At the end of the simulated weeks: from here on, tables that read windows of hours are built. Earlier hours would
+cost as much as the last one, each, and nobody is served by them."""
+
+TIMEOUT = timedelta(hours=1)
+
+
+def weeks_before(week: Range) -> Range:
+    """The days that are simulated: those that end where the real week begins."""
+    return Range(week.start - WEEKS, week.start, DAY)
+
+
+def simulated(home: Home, weeks: Range) -> Path:
+    """The folder of the simulation, its truth included, which is made where it is not there yet."""
+    folder = home.path / "simulated" / f"{weeks.start:%Y-%m-%d}"
+    if not folder.exists():
+        simulate(Settings(weeks.start, len(weeks), USERS, EVENTS_PER_DAY, ITEMS_IN_ALL), folder)
+    return folder
+
+
+def land(folder: Path, zone: Path) -> int:
+    """Move the simulation's files to the landing zone, as if each had arrived in its hour; how many there were.
+
+    Moved, and not copied: a file's time says when its rows were received. What was moved before is not there again.
+
+    Raises:
+        DemoError: a name is taken there.
+    """
+    files = [file for source in (EVENTS, ITEMS) for file in sorted((folder / source).glob("*/*"))]
+    for file in files:
+        place = zone / file.relative_to(folder)
+        if place.exists():
+            raise DemoError(f"{place} is there already, and not of this simulation: move it away")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(place)
+    return len(files)
+
+
+def register(deployment: Deployment, now: datetime) -> None:
+    """Register what has landed, so that what it makes stale is known before anything is built."""
+    landing.discover(deployment.lake.landing, deployment.sources, ("events", "items"), deployment.ledger, now)
+
+
+def periods(tables: Map, weeks: Range, now: datetime) -> dict[str, Range]:
+    """By table name, what the full demo has of it: from the first simulated day to now.
+
+    It begins later where retention would delete it the next night, where a table reads windows of hours, and where what
+    it reads begins later.
+    """
+    found: dict[str, Range] = {}
+    for table in tables:
+        inputs = [entry for entry in table.inputs if isinstance(entry, Input)]
+        starts = [weeks.start, now - table.keep, *(found[e.table.name].start for e in inputs if not e.as_of)]
+        if table.every is HOUR and any(entry.lookback for entry in inputs):
+            starts.append(weeks.end - WINDOWS_OF_HOURS)
+        found[table.name] = table.range(table.every.ceil(max(starts)), table.every.floor(now))
+    return found
+
+
+def lacking(table: Table, period: Range, known: Knowledge, now: datetime) -> list[Range]:
+    """The ranges of the period that need a build, and can be built: what is expired or frozen stays as it is."""
+    states = {cell.partition: set(cell.states) for cell in status_of(table, known, now).cells}
+    expired = known.facts.expired.get(table.name, frozenset())
+    return runs(
+        [
+            partition
+            for partition in period.partitions()
+            if (partition not in states or states[partition] & NEEDS_A_BUILD)
+            and partition not in expired
+            and frozen_because(table, partition, known.facts) is None
+        ],
+        table.every,
+    )
+
+
+def run(deployment: Deployment, api: AirflowApi, weeks: Range, now: datetime, say: Callable[[str], None]) -> None:
+    """Bring every table's period to be published and fresh, through Airflow; from there on the schedule goes on.
+
+    Raises:
+        DemoError: a run failed, a partition was held, or the time is up.
+    """
+    tables = deployment.tables
+    until(lambda: {table.dag_id for table in tables} <= api.known_dags(), "Airflow has not parsed the DAGs")
+    spans = periods(tables, weeks, now)
+    heal(
+        tables,
+        api,
+        lambda table: lacking(table, spans[table.name], _known(deployment, table), now),
+        f"demo_full__{now:%Y-%m-%dT%H:%M:%S}",
+        say,
+    )
+
+
+def heal(
+    tables: Map, api: AirflowApi, needed: Callable[[Table], list[Range]], name: str, say: Callable[[str], None]
+) -> None:
+    """Restate what is needed of each table, one run a range, as soon as all tables that it reads are done.
+
+    Raises:
+        DemoError: a run failed, something is needed still after all runs of a table, or the time is up.
+    """
+    deadline = datetime.now(UTC) + TIMEOUT
+    waiting, done = list(tables), set[str]()
+    at_work: dict[str, tuple[float, list[Range]]] = {}
+    while waiting or at_work:
+        for table in [t for t in waiting if _inputs(t) <= done]:
+            waiting.remove(table)
+            spans = needed(table)
+            for span in spans:
+                api.restate(table, span, _run_id(name, span))
+            api.unpause([table])
+            if spans:
+                at_work[table.name] = time.monotonic(), spans
+            else:
+                done.add(table.name)
+        for table in [tables[name] for name in at_work]:
+            begun, spans = at_work[table.name]
+            if not _are_over(api, table, {_run_id(name, span) for span in spans}):
+                continue
+            if left := needed(table):
+                raise DemoError(
+                    f"{table.name} {left[0]} was not published, or is stale again; `feedmill status` shows why"
+                )
+            del at_work[table.name]
+            done.add(table.name)
+            say(f"{table.name}: {sum(map(len, spans)):,} partitions in {time.monotonic() - begun:.0f} s")
+        if datetime.now(UTC) > deadline:
+            raise DemoError(f"{', '.join(at_work)}: still not done after {TIMEOUT}; look at the runs in Airflow")
+        if at_work:
+            time.sleep(1)
+
+
+def expected(folder: Path) -> list[Count]:
+    """Impressions and clicks by model and surface, as the simulator counted them: what the roll-ups must equal."""
+    totals = truth.read(folder, "totals").group_by(["model_id", "surface"])
+    rows = totals.aggregate([("impression", "sum"), ("click", "sum")]).to_pylist()
+    return sorted(
+        Count(row["model_id"], row["surface"], row["impression_sum"], row["click_sum"])
+        for row in rows
+        if row["impression_sum"] or row["click_sum"]
+    )
+
+
+def _known(deployment: Deployment, table: Table) -> Knowledge:
+    with deployment.ledger.transaction() as session:
+        return Knowledge(
+            facts.load(session, [table]),
+            conditions.held(session, [table]),
+            identities={table.name: identity(table, deployment.project)},
+        )
+
+
+def _inputs(table: Table) -> set[str]:
+    return {entry.table.name for entry in table.inputs if isinstance(entry, Input)}
+
+
+def _run_id(name: str, span: Range) -> str:
+    return f"{name}__{span.start:%Y-%m-%dT%H}"
+
+
+def _are_over(api: AirflowApi, table: Table, wanted: Iterable[str]) -> bool:
+    mine: Mapping[str, Run] = {run.run_id: run for run in api.runs(table)}
+    found = [mine[run_id] for run_id in wanted if run_id in mine]
+    if failed := [run for run in found if run.state == "failed"]:
+        raise DemoError(failure(api, failed))
+    return len(found) == len(set(wanted)) and all(run.is_over for run in found)

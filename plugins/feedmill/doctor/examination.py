@@ -1,0 +1,298 @@
+"""The doctor's eyes and hands: gathers what :mod:`feedmill.doctor.findings` compares, and mends what can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, cast
+
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Snapshot
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from feedmill.deployment import Deployment
+from feedmill.doctor import findings as doctor
+from feedmill.doctor.findings import Facts, Reader, Recorded, TableFacts, Unread, Unrecorded, Waiting, Worker
+from feedmill.flow import publish
+from feedmill.freshness.identity import identity
+from feedmill.lake import ddl as ddl_module
+from feedmill.lake.commits import commits
+from feedmill.lake.ddl import IncompatibleError
+from feedmill.lake.schema import DdlError
+from feedmill.landing import discover as landing
+from feedmill.landing.discover import Landed
+from feedmill.ledger import builds, files, publishes
+from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.models import Build, BuiltPartition, Claim, Counter, File, Partition, Publish
+from feedmill.spec import KINDS, FileKind, Files, Table
+from feedmill.timeline import runs
+
+_BRANCH = "build_"
+
+
+def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, rows: bool = False) -> Facts:
+    """Look at these tables, and at the landing zone; harmless at any time, while builds and publishes go on.
+
+    ``rows`` also reads what is published again, in Spark, and every registered file, for their digests.
+
+    Raises:
+        SparkUnavailableError: with ``rows``, the Spark server does not answer.
+    """
+    looked = [_table(deployment, table, rows) for table in tables]
+    found = landing.landed(deployment.lake.landing, deployment.sources.values())
+    waiting, altered, misplaced = _files(deployment, found, rows)
+    with deployment.ledger.transaction() as session:
+        unread = _unread(session, deployment, found)
+        counter = session.execute(select(Counter)).scalar_one()
+        workers = _workers(session, tables)
+        readers = _readers(session, deployment)
+    for url in doctor.moved(unread, readers, now):
+        altered.pop(url, None)
+    return Facts(now, counter.epoch, counter.value, looked, workers, altered, waiting, misplaced, unread, readers)
+
+
+def mend(deployment: Deployment, tables: Sequence[Table], now: datetime) -> None:
+    """Mend what is always safe: dead builds, unrecorded commits, settled intents, branches that nobody needs.
+
+    And registrations of files that lay in the folder of a wrong hour and were moved, where no build has read them.
+
+    Raises:
+        LedgerBehindError: the ledger is older than the lake; `feedmill ledger rebuild` comes first.
+    """
+    ledger, lake = deployment.ledger, deployment.lake
+    with ledger.transaction() as session:
+        for worker in _workers(session, tables):
+            # A process that sleeps rather than being dead finds its claim gone when it wakes, and stops.
+            builds.interrupted(session, worker.build_id, "its process died")
+    for table in tables:
+        with ledger.table_lock(table.name):
+            publish.reconcile(table, ledger, lake)
+        for build_id in _table(deployment, table, rows=False).branches:
+            publish.drop_branch(table, build_id, lake)
+    found = landing.landed(lake.landing, deployment.sources.values())
+    with ledger.transaction() as session:
+        unread = _unread(session, deployment, found)
+        files.forget(session, doctor.moved(unread, _readers(session, deployment), now), deployment.tables)
+
+
+def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
+    """One table; under its lock, so that no publish is between its commit and its rows in the ledger."""
+    ledger, lake = deployment.ledger, deployment.lake
+    with ledger.table_lock(table.name):
+        iceberg = lake.load_if_exists(table)
+        # Iceberg first: a branch is younger than its build's row in the ledger.
+        with ledger.transaction() as session:
+            found = list(session.scalars(select(Partition).where(Partition.table_name == table.name)))
+            # Retention writes that before it deletes, and may be between the two.
+            expired = {row.partition for row in found if row.expired_at is not None}
+            today = _identity(deployment, table) if rows else None
+            recorded = {
+                row.partition: Recorded(row.rows, row.digest, today is None or row.identity == today)
+                for row in found
+                if row.expired_at is None
+            }
+            intents = tuple(intent.build_id for intent in publishes.open_intents(session, table.name))
+            if iceberg is None:
+                return TableFacts(table, recorded, intents=intents)
+            lacking = publish.unrecorded(session, table, iceberg)
+            known = set(session.scalars(select(Build.id).where(Build.id.in_([c.build_id for c in lacking]))))
+            branches, unknown = _branches(session, iceberg)
+    head = iceberg.metadata.snapshot_by_name("main")
+    on_main: dict[datetime, int] = {}
+    if head is not None:
+        for task in iceberg.scan(snapshot_id=head.snapshot_id).plan_files():
+            partition = lake.partition_of(table, task.file)
+            if partition in expired:
+                continue
+            on_main[partition] = on_main.get(partition, 0) + task.file.record_count
+    digests, no_digests = None, None
+    if rows and head is not None and on_main:
+        no_digests = _other_columns(deployment, table, iceberg, head)
+        if no_digests is None:
+            digests = _digests(deployment, table, head.snapshot_id, list(on_main))
+    return TableFacts(
+        table,
+        recorded,
+        on_main,
+        digests,
+        no_digests,
+        [Unrecorded(c.build_id, frozenset(m.partition for m in c.moved), c.build_id in known) for c in lacking],
+        max(((c.epoch, c.begin) for c in commits(iceberg)), default=(0, 0)),
+        intents,
+        branches,
+        unknown,
+        _ddl(deployment, table, iceberg),
+    )
+
+
+def _branches(session: Session, iceberg: IcebergTable) -> tuple[dict[str, str], list[str]]:
+    """Branches that nobody needs any more, with their builds' states; and those of builds that are unknown."""
+    ids = [name.removeprefix(_BRANCH) for name in iceberg.metadata.refs if name.startswith(_BRANCH)]
+    known = {build.id: build for build in session.scalars(select(Build).where(Build.id.in_(ids)))}
+    epoch = session.execute(select(Counter.epoch)).scalar_one()
+    left = {}
+    for build_id, build in known.items():
+        if build.state == "built" and build.epoch == epoch:
+            if _settled(session, build):
+                left[build_id] = "published or superseded"
+        elif build.state != "running":
+            left[build_id] = build.state if build.epoch == epoch else f"of epoch {build.epoch}"
+    return left, sorted(set(ids) - known.keys())
+
+
+def _settled(session: Session, build: Build) -> bool:
+    """Whether each partition that the build wrote was published, by it or by a build that began later."""
+    wrote = select(BuiltPartition.partition).where(BuiltPartition.build_id == build.id)
+    moved = select(Publish.partition).where(Publish.build_id == build.id)
+    superseded = select(Partition.partition).where(
+        Partition.table_name == build.table_name, Partition.begin > build.begin
+    )
+    return not session.execute(wrote.except_(moved.union(superseded)).limit(1)).first()
+
+
+def _identity(deployment: Deployment, table: Table) -> str | None:
+    try:
+        return identity(table, deployment.project)
+    except DdlError:
+        return None
+
+
+def _other_columns(deployment: Deployment, table: Table, iceberg: IcebergTable, head: Snapshot) -> str | None:
+    """Why no digest can be computed of main's head, which has its own columns: the DDL asks for others; None: it can.
+
+    A build adds columns to the table before it writes, and main's head has them once a build with them is published.
+    """
+    schema = iceberg.schema() if head.schema_id is None else iceberg.schemas()[head.schema_id]
+    spec = tuple(field.name for field in iceberg.spec().fields)
+    try:
+        change = ddl_module.evolution(deployment.lake.ddl(table), schema, spec, "")
+    except (DdlError, IncompatibleError):
+        return f"{table.ddl_path} differs from the table"
+    if change.add:
+        names = ", ".join(column.name for column in change.add)
+        return f"{table.ddl_path} has columns that nothing is published with yet: {names}"
+    return None
+
+
+def _digests(deployment: Deployment, table: Table, snapshot_id: int, partitions: list[datetime]) -> dict[datetime, str]:
+    """Digests of the rows on main, as a build computes them of its branch."""
+    import uuid
+
+    from feedmill.flow.build import written
+    from feedmill.spark.session import session_of
+
+    with session_of(str(uuid.uuid4())) as spark:
+        return {
+            entry.partition: entry.digest
+            for span in runs(partitions, table.every)
+            for entry in written(table, span, deployment, snapshot_id, spark)
+            if entry.rows
+        }
+
+
+def _ddl(deployment: Deployment, table: Table, iceberg: IcebergTable) -> tuple[str, str] | None:
+    try:
+        ddl = deployment.lake.ddl(table)
+        spec = tuple(field.name for field in iceberg.spec().fields)
+        change = ddl_module.evolution(ddl, iceberg.schema(), spec, iceberg.properties.get("comment", ""))
+    except (DdlError, IncompatibleError) as error:
+        return str(error).rstrip("."), "Its maintainer decides; until then no build of it succeeds."
+    if not change:
+        return None
+    what = [f"column {column.name} is new" for column in change.add]
+    if change.comments or change.table_comment is not None:
+        what.append("comments changed")
+    return f"{table.ddl_path} is not applied yet: {', '.join(what)}", "Its next build applies it."
+
+
+def _unread(session: Session, deployment: Deployment, landed: Iterable[Landed]) -> list[Unread]:
+    """Registered files that no build has read. Of a source of which nothing is found, the disk may not be mounted, and
+    nobody knows what is gone.
+    """
+    urls = {file.url for file in landed}
+    folders = {_folder(url) for url in urls}
+    return [
+        Unread(
+            file.path,
+            cast(FileKind, file.kind),
+            file.arrival_hour,
+            file.received_at,
+            file.path not in urls and _folder(file.path) in folders,
+        )
+        for file in files.unread(session, deployment.tables)
+    ]
+
+
+def _folder(url: str) -> str:
+    """The folder of its source, for a file that lies in one of an hour."""
+    return url.rsplit("/", 2)[0]
+
+
+def _files(
+    deployment: Deployment, landed: Iterable[Landed], contents: bool
+) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]], dict[str, list[str]]]:
+    """Landed files that are not registered, registered ones that are not what they were, and misplaced ones by folder.
+
+    Nothing is read of a registered file with a defect: it may go, as a misplaced one should.
+    A file is read again only where its size is the registered one and its time is not, or with ``contents``.
+    """
+    found = {file.url: file for file in landed}
+    misplaced: dict[str, list[str]] = {}
+    for file in found.values():
+        if file.folder_hour is None:
+            misplaced.setdefault(file.url.rpartition("/")[0], []).append(file.url)
+    with deployment.ledger.transaction() as session:
+        registered = list(session.scalars(select(File)))
+    altered: dict[str, Literal["gone", "changed"]] = {}
+    for entry in registered:
+        there = found.pop(entry.path, None)
+        if entry.defect is not None:
+            continue
+        if there is None:
+            altered[entry.path] = "gone"
+        elif there.size != entry.size or ((contents or there.modified != entry.received_at) and not _is_whole(entry)):
+            altered[entry.path] = "changed"
+    waiting = [
+        Waiting(file.url, file.folder_hour, file.modified, landing.why_closed(file.url)) for file in found.values()
+    ]
+    return waiting, altered, misplaced
+
+
+def _readers(session: Session, deployment: Deployment) -> dict[FileKind, list[Reader]]:
+    """Who reads files of each kind: all tables of the map, for the landing zone is everybody's."""
+    query = select(Partition.table_name, func.min(Partition.partition)).group_by(Partition.table_name)
+    firsts = dict(session.execute(query).tuples().all())
+    return {
+        kind: [
+            Reader(table, entry.lookback, firsts.get(table.name))
+            for table in deployment.tables
+            for entry in table.inputs
+            if isinstance(entry, Files) and entry.kind == kind
+        ]
+        for kind in KINDS
+    }
+
+
+def _is_whole(file: File) -> bool:
+    try:
+        landing.verify([file])
+    except landing.LandingError:
+        return False
+    return True
+
+
+def _workers(session: Session, tables: Iterable[Table]) -> list[Worker]:
+    """Builds that are said to run, and do not say so themselves; one statement, so that none ends in between."""
+    query = (
+        select(Build, Claim.heartbeat_at, func.now())
+        .outerjoin(Claim, Claim.build_id == Build.id)
+        .where(Build.state == "running", Build.table_name.in_([table.name for table in tables]))
+        .order_by(Build.begin)
+    )
+    found = []
+    for build, beat, now in session.execute(query).tuples():
+        silent: timedelta | None = None if beat is None else now - beat
+        if silent is None or silent > CLAIM_EXPIRES:
+            found.append(Worker(build.id, build.table_name, build.owner, silent))
+    return found

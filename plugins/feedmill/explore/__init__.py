@@ -1,0 +1,1 @@
+"""Looking at published rows: SQL, and what a build would change."""

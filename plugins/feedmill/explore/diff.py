@@ -1,0 +1,200 @@
+"""What a build would change: its rows against the published ones, partition by partition.
+
+Rows are compared as a multiset, whole rows against whole rows; what is gone and new with the same key has changed.
+Sketches (BINARY) are left out, because equal ones may differ in their bytes: the digests that every build records
+compare what is in them, so a partition whose rows are equal and whose digests are not differs in a sketch alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pyiceberg.types import BinaryType, DecimalType, DoubleType, FloatType, IntegerType, LongType
+
+from feedmill.explore.sql import open_duckdb, scan
+from feedmill.ledger import builds, publishes
+from feedmill.spec import Table
+from feedmill.timeline import Range
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from pyiceberg.schema import Schema
+
+    from feedmill.checks.suite import Suite
+    from feedmill.lake.catalog import Lake
+    from feedmill.ledger.store import Ledger
+
+_NUMBERS = (LongType, IntegerType, DoubleType, FloatType, DecimalType)
+
+
+@dataclass(frozen=True)
+class PartitionDiff:
+    """What changes in one partition, in rows. ``sketches``: nothing but sketches differs."""
+
+    partition: datetime
+    before: int
+    after: int
+    added: int
+    removed: int
+    changed: int
+    sketches: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed or self.sketches)
+
+
+@dataclass(frozen=True)
+class ColumnDiff:
+    """A column that differs between rows of the same key: in how many, and the first of them."""
+
+    column: str
+    rows: int
+    key: Mapping[str, Any]
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What a build would change against ``main``."""
+
+    key: tuple[str, ...]
+    partitions: list[PartitionDiff]
+    columns: list[ColumnDiff]
+
+    def __bool__(self) -> bool:
+        return any(self.partitions)
+
+
+def compare(table: Table, span: Range, build_id: str, key: Sequence[str], ledger: Ledger, lake: Lake) -> Diff:
+    """Compare a finished build with what is published.
+
+    Args:
+        table: the build's table.
+        span: its range.
+        build_id: the build.
+        key: the columns that name a row; empty: all that are no numbers.
+        ledger: has the digests.
+        lake: has the rows.
+    """
+    with ledger.transaction() as session:
+        build = builds.get(session, build_id)
+        written = builds.written(session, build_id)
+        published = publishes.current(session, table.name, span.partitions())
+    unlike = [p for p in span.partitions() if p not in published or published[p].digest != written[p].digest]
+    iceberg = lake.load(table)
+    main = iceberg.metadata.snapshot_by_name("main")
+    old = lake.files(table, iceberg, main.snapshot_id if main else None, unlike)
+    new = lake.files(table, iceberg, build.snapshot_id, unlike)
+    partition = lake.ddl(table).partition_column
+    key = key_of(iceberg.schema(), partition, key)
+    counts, columns = between(iceberg.schema(), partition, key, sorted(old), sorted(new))
+    partitions = []
+    for moment in span.partitions():
+        before = published[moment].rows if moment in published else 0
+        added, removed, changed = counts.get(table.every.name_of(moment), (0, 0, 0))
+        equal = not (added or removed or changed)
+        # A partition that was never published and has no rows, in either, has no sketch to differ either.
+        sketches = equal and moment in unlike and moment in published and written[moment].rows > 0
+        partitions.append(PartitionDiff(moment, before, written[moment].rows, added, removed, changed, sketches))
+    return Diff(key, partitions, columns)
+
+
+def between(
+    schema: Schema, partition: str, key: Sequence[str], old: Sequence[str], new: Sequence[str]
+) -> tuple[dict[str, tuple[int, int, int]], list[ColumnDiff]]:
+    """Compare the rows of two sets of data files.
+
+    Returns:
+        Rows added, removed and changed by the partition's name, for partitions that differ; and the columns in which
+        changed rows differ.
+    """
+    connection = open_duckdb()
+    _prepare(connection, schema, partition, key, old, new)
+    return _counts(connection), _columns(connection, schema, key)
+
+
+def grain(suite: Suite) -> tuple[str, ...]:
+    """The columns of which the suite demands that they are unique together; empty where it demands none."""
+    for expectation in suite.expectations:
+        if "mostly" in expectation.kwargs:
+            continue
+        if expectation.type == "expect_compound_columns_to_be_unique":
+            return tuple(expectation.kwargs["column_list"])
+        if expectation.type == "expect_column_values_to_be_unique":
+            return (str(expectation.kwargs["column"]),)
+    return ()
+
+
+def key_of(schema: Schema, partition: str, key: Sequence[str]) -> tuple[str, ...]:
+    """The columns that name a row, the partition first: those given, else all that are neither numbers nor sketches."""
+    names = key or [f.name for f in schema.fields if not isinstance(f.field_type, (*_NUMBERS, BinaryType))]
+    return tuple(dict.fromkeys([partition, *names]))
+
+
+def _prepare(
+    connection: DuckDBPyConnection,
+    schema: Schema,
+    partition: str,
+    key: Sequence[str],
+    old: Sequence[str],
+    new: Sequence[str],
+) -> None:
+    """The tables removed, added, and ``pairs`` of rows that are in both by key."""
+    columns = ", ".join(_q(f.name) for f in schema.fields if not isinstance(f.field_type, BinaryType))
+    name = f"strftime({_q(partition)}, '{'%Y-%m-%dT%H' if _is_hourly(schema, partition) else '%Y-%m-%d'}')"
+    keys = ", ".join(_q(k) for k in key)
+    for relation, ours, theirs in (("removed", old, new), ("added", new, old)):
+        connection.execute(
+            f"CREATE TEMP TABLE {relation} AS "
+            f"SELECT *, {name} AS feedmill_partition, count(*) OVER (PARTITION BY {keys}) AS feedmill_twins FROM ("
+            f"SELECT {columns} FROM ({scan(connection, schema, ours)}) "
+            f"EXCEPT ALL SELECT {columns} FROM ({scan(connection, schema, theirs)}))"
+        )
+    same = " AND ".join(f"r.{_q(k)} IS NOT DISTINCT FROM a.{_q(k)}" for k in key)
+    # A key that stands twice on one side says no more which row became which.
+    connection.execute(
+        f"CREATE TEMP TABLE pairs AS SELECT r AS before, a AS after, a.feedmill_partition AS feedmill_partition "
+        f"FROM removed r JOIN added a ON {same} AND r.feedmill_twins = 1 AND a.feedmill_twins = 1"
+    )
+
+
+def _counts(connection: DuckDBPyConnection) -> dict[str, tuple[int, int, int]]:
+    """Rows added, removed and changed by the partition's name; a changed row is neither of the two others."""
+    found: dict[str, dict[str, int]] = {}
+    for relation in ("added", "removed", "pairs"):
+        query = f"SELECT feedmill_partition, count(*) FROM {relation} GROUP BY 1"
+        for name, rows in connection.execute(query).fetchall():
+            found.setdefault(name, {})[relation] = rows
+    return {
+        name: (rows.get("added", 0) - pairs, rows.get("removed", 0) - pairs, pairs)
+        for name, rows in found.items()
+        for pairs in [rows.get("pairs", 0)]
+    }
+
+
+def _columns(connection: DuckDBPyConnection, schema: Schema, key: Sequence[str]) -> list[ColumnDiff]:
+    """The columns in which the pairs differ, most rows first."""
+    found = []
+    for column in [f.name for f in schema.fields if f.name not in key and not isinstance(f.field_type, BinaryType)]:
+        differs = f"before.{_q(column)} IS DISTINCT FROM after.{_q(column)}"
+        keys = ", ".join(f"after.{_q(k)}" for k in key)
+        query = (
+            f"SELECT count(*) OVER (), before.{_q(column)}, after.{_q(column)}, {keys} FROM pairs "
+            f"WHERE {differs} ORDER BY {', '.join(f'after.{_q(k)}' for k in key)} LIMIT 1"
+        )
+        row = connection.execute(query).fetchone()
+        if row:
+            found.append(ColumnDiff(column, row[0], dict(zip(key, row[3:], strict=True)), row[1], row[2]))
+    return sorted(found, key=lambda diff: (-diff.rows, diff.column))
+
+
+def _is_hourly(schema: Schema, partition: str) -> bool:
+    return str(schema.find_field(partition).field_type) != "date"
+
+
+def _q(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,284 @@
+"""Building a range of a table: one entry for every table and range, on the branch ``build_<id>``, never on ``main``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from feedmill.connections import CATALOG
+from feedmill.deployment import Deployment
+from feedmill.flow.rows import frames
+from feedmill.flow.rows.digest import digest_of, row_hash, sums
+from feedmill.flow.rows.fork import fork
+from feedmill.flow.rows.passes import Pass, cut
+from feedmill.flow.wait import refuse_frozen, refuse_future
+from feedmill.freshness.identity import identity
+from feedmill.freshness.load import load
+from feedmill.lake.catalog import branch_name, moment_of
+from feedmill.landing.discover import discover, verify
+from feedmill.ledger import builds, files
+from feedmill.ledger.builds import HEARTBEAT, ClaimedError, Written
+from feedmill.ledger.pins import beside_snapshots
+from feedmill.spark import session
+from feedmill.spec import Files, Input, Table
+from feedmill.timeline import HOUR, Range, parse
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.connect.session import SparkSession
+
+    from feedmill.ledger.models import Build
+
+log = logging.getLogger(__name__)
+
+OPEN_PARTITIONS = 72
+"""Partitions of a pass that are written with a file open for each, Iceberg's default; more are sorted first.
+
+Sorting costs what a short range need not pay. A table with a second partition column always pays it: a file takes some
+megabytes while it is open, and one late file may hold a year of hours. Three days of events.landed, with the event
+hours that each arrival hour touches, ended a Spark of 2 GB.
+"""
+
+
+class TransformError(ValueError):
+    """A transform that does not give what its DDL says; the message names its file and the columns."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build: what its branch holds."""
+
+    build_id: str
+    snapshot_id: int
+    rows: int
+    partitions: int
+    seconds: float
+
+
+def build(
+    table: Table,
+    span: Range,
+    deployment: Deployment,
+    owner: str,
+    started: Callable[[str], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Built:
+    """Build the range on a new branch and record it in the ledger; nothing of it is published.
+
+    ``started`` is called with the Spark session's id, so that a caller who is killed politely can interrupt it;
+    ``stopped`` says whether it was, in which case the cancelled query is no failure of the build.
+
+    Raises:
+        ClaimedError: another build is at work on these partitions.
+        FrozenError: an input that the range needs has passed its retention.
+        SparkUnavailableError: the Spark server does not answer.
+        LandingError: a registered file changed or is missing.
+        LandingUnavailableError: a folder of the landing zone cannot be listed.
+        TransformError: the transform's columns are not those of the DDL.
+        ValueError: the range has not ended.
+    """
+    clock = time.monotonic()
+    ledger, lake = deployment.ledger, deployment.lake
+    now = datetime.now(UTC)
+    refuse_future(table, span, now)
+    lake.ensure(table)
+    for entry in table.inputs:
+        if isinstance(entry, Input):
+            lake.ensure(entry.table)
+    kinds = frames.kinds_of(table)
+    if kinds:
+        new = discover(lake.landing, deployment.sources, kinds, ledger, now)
+        log.info("%d new files registered", len(new))
+    _interrupt_earlier_tries(deployment, owner)
+    with ledger.transaction() as transaction:
+        begun = builds.begin(transaction, table, span, owner, identity(table, deployment.project))
+    started(begun.session_id)
+    log.info("build %s of %s %s begins at number %d", begun.id, table.name, span, begun.begin)
+    try:
+        with _heartbeat(deployment, begun), session.session_of(begun.session_id) as spark:
+            head, partitions = _write(table, span, deployment, begun, spark)
+    except BaseException as error:
+        told = stopped() or isinstance(error, KeyboardInterrupt)
+        with ledger.transaction() as transaction:
+            if told:
+                builds.interrupted(transaction, begun.id, "stopped at work: its task was ended, or Ctrl-C was pressed")
+            ours = told or builds.failed(transaction, begun.id, f"{type(error).__name__}: {error}")
+        if not ours and isinstance(error, Exception):
+            raise ClaimedError(f"build {begun.id}: another try took over, so this one stopped") from error
+        raise
+    with ledger.transaction() as transaction:
+        builds.finish(transaction, begun.id, head, partitions)
+    built = Built(begun.id, head, sum(p.rows for p in partitions), len(partitions), time.monotonic() - clock)
+    log.info(
+        "build %s: %d rows in %d partitions on branch %s, %.1f s",
+        built.build_id,
+        built.rows,
+        built.partitions,
+        branch_name(built.build_id),
+        built.seconds,
+    )
+    return built
+
+
+def _interrupt_earlier_tries(deployment: Deployment, owner: str) -> None:
+    """A try that was killed leaves its query running and its claim alive: end both before this one begins.
+
+    The claim first. A try that lives would take its cancelled query for a failure of its own, and record that.
+    """
+    with deployment.ledger.transaction() as transaction:
+        earlier = builds.unfinished(transaction, owner)
+        for try_ in earlier:
+            builds.interrupted(transaction, try_.id, "a later try took over")
+    for try_ in earlier:
+        log.info("interrupting the earlier try, build %s", try_.id)
+        session.interrupt(try_.session_id)
+
+
+def _write(
+    table: Table, span: Range, deployment: Deployment, build: Build, spark: SparkSession
+) -> tuple[int, list[Written]]:
+    """Write every pass to the branch; return its head and what each partition holds."""
+    lake = deployment.lake
+    # Facts first: what the ledger says is published stands in the snapshots that are pinned afterwards. The other way
+    # round, a dimension published in between would be chosen and then read as empty.
+    with deployment.ledger.transaction() as transaction:
+        known = load(transaction, [table])
+    # After the claim, which retention looks at: from here on nothing that the range reads expires.
+    refuse_frozen(table, span, known)
+    pins = {e.table.name: lake.current_snapshot(e.table) for e in table.inputs if isinstance(e, Input)}
+    with deployment.ledger.transaction() as transaction:
+        builds.pin(transaction, build.id, {**pins, **beside_snapshots(transaction, table, span, build.begin)})
+    name = f"{CATALOG}.{table.name}"
+    branch = fork(table, build.id, spark)
+    passes = cut(table, span, known)
+    for number, step in enumerate(passes, 1):
+        if len(passes) > 1:
+            log.info("pass %d of %d: %s", number, len(passes), step.span)
+        condition = frames.condition(table, step.span, lake)
+        # Explicit filter, never dynamic overwrite: an empty hour must replace the rows of a fuller one. And the rows
+        # are filtered to it: Iceberg accepts rows outside the condition and would append them.
+        rows = _transformed(table, step, deployment, build, pins, spark).filter(condition)
+        writer = rows.writeTo(f"{name}.branch_{branch}").option("snapshot-property.feedmill.wrote", build.id)
+        at_once = len(step.span) <= OPEN_PARTITIONS and len(lake.ddl(table).partitioned_by) == 1
+        writer.option("fanout-enabled", str(at_once).lower()).overwrite(condition)
+    head = lake.branch_head(table, build.id)
+    if head is None:
+        raise RuntimeError(f"{table.name}: branch {branch} has no snapshot after the write")
+    return head, written(table, span, deployment, head, spark)
+
+
+def _transformed(
+    table: Table,
+    step: Pass,
+    deployment: Deployment,
+    build: Build,
+    pins: dict[str, int | None],
+    spark: SparkSession,
+) -> DataFrame:
+    transform = importlib.import_module(table.transform_module).transform
+    arguments = {}
+    for entry in table.inputs:
+        if isinstance(entry, Files):
+            start, end = entry.window(step.span)
+            with deployment.ledger.transaction() as transaction:
+                registered = files.registered(transaction, entry.kind, start, end, build.begin)
+            verify(registered)
+            log.info("reading %d files of %s", len(registered), entry.kind)
+            arguments[entry.parameter] = frames.records(
+                spark, entry, table, step.span, registered, deployment.lake, dict(deployment.sources)
+            )
+        else:
+            arguments[entry.parameter] = frames.rows_of(
+                spark,
+                entry,
+                table,
+                step.span,
+                pins[entry.table.name],
+                step.as_of.get(entry.table.name, {}),
+                deployment.lake,
+            )
+    expected = set(inspect.signature(transform).parameters)
+    if expected != arguments.keys():
+        raise TransformError(
+            f"{table.transform_path}: transform takes {', '.join(sorted(expected))}, "
+            f"the map gives {', '.join(sorted(arguments))}"
+        )
+    frame: DataFrame = transform(**arguments)
+    columns = [column.name for column in deployment.lake.ddl(table).columns]
+    missing, extra = set(columns) - set(frame.columns), set(frame.columns) - set(columns)
+    if missing or extra:
+        raise TransformError(
+            f"{table.transform_path} does not give the columns of {table.ddl_path}: "
+            f"missing {', '.join(sorted(missing)) or 'none'}, unknown {', '.join(sorted(extra)) or 'none'}"
+        )
+    return frame.select(*columns)
+
+
+def written(table: Table, span: Range, deployment: Deployment, head: int, spark: SparkSession) -> list[Written]:
+    """Rows and digest of each partition, read back from a snapshot; partitions without rows too."""
+    from pyspark.sql import functions as F
+
+    lake = deployment.lake
+    ddl = lake.ddl(table)
+    rows = frames.at_snapshot(spark, table, head)
+    counted = (
+        rows.filter(frames.condition(table, span, lake))
+        .select(F.col(ddl.partition_column).alias("partition"), row_hash(ddl).alias("hash"))
+        .groupBy("partition")
+        .agg(F.count("*").alias("rows"), *sums(F.col("hash")))
+        # As text: collect() gives local times, and where one is there twice in autumn, the first of the two hours.
+        .withColumn("partition", F.col("partition").cast("string"))
+        .collect()
+    )
+    found = {parse(row["partition"]): (row["rows"], digest_of(row.asDict())) for row in counted}
+    touches = _touches(table, span, deployment, head) if len(ddl.partitioned_by) > 1 else None
+    empty = (0, "0")
+    return [
+        Written(moment, *found.get(moment, empty), None if touches is None else touches.get(moment, {}))
+        for moment in span.partitions()
+    ]
+
+
+def _touches(table: Table, span: Range, deployment: Deployment, head: int) -> dict[datetime, dict[datetime, int]]:
+    """Rows by partition and touched hour, from the manifests alone: the second partition column is the touched hour."""
+    lake = deployment.lake
+    found: dict[datetime, dict[datetime, int]] = {}
+    for file in lake.files(table, lake.load(table), head, list(span.partitions())).values():
+        touched = found.setdefault(lake.partition_of(table, file), {})
+        hour = moment_of(file.partition[1], HOUR)
+        touched[hour] = touched.get(hour, 0) + file.record_count
+    return found
+
+
+@contextmanager
+def _heartbeat(deployment: Deployment, build: Build) -> Iterator[None]:
+    """Keep the claim alive; when it is lost to another try, interrupt this one's queries so that it ends."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT.total_seconds()):
+            try:
+                with deployment.ledger.transaction() as transaction:
+                    alive = builds.heartbeat(transaction, build.id)
+            except Exception as error:
+                log.warning("the ledger did not take build %s's heartbeat: %s", build.id, error)
+                continue
+            if not alive:
+                session.interrupt(build.session_id)
+                return
+
+    thread = threading.Thread(target=beat, name=f"heartbeat {build.id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,145 @@
+"""Checking a build: its branch's rows judged by the table's suite, the verdicts recorded, the page written."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import fsspec
+
+from feedmill.checks import query
+from feedmill.checks import suite as suites
+from feedmill.checks.judge import PANDAS_ROWS, Verdict, frame_from_arrow, judge
+from feedmill.checks.page import Report, render, sentence
+from feedmill.checks.suite import Suite
+from feedmill.connections import CATALOG
+from feedmill.deployment import Deployment
+from feedmill.flow.rows import frames
+from feedmill.ledger import builds, verdicts
+from feedmill.ledger.models import Build
+from feedmill.spark import session
+from feedmill.spec import Table
+from feedmill.timeline import Range
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+log = logging.getLogger(__name__)
+
+_LOGGED = 5
+"""Partitions, and rows of each finding, that the log shows; the page has more."""
+
+
+class NothingToCheckError(RuntimeError):
+    """The build has no branch that could be judged: it has not written one, or it was dropped."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A check that was made: its report, and the URL of its page in the storage."""
+
+    report: Report
+    page: str
+
+    @property
+    def sentence(self) -> str:
+        """All verdicts in one sentence, with the table's name."""
+        return f"{self.report.table}: {sentence(self.report.verdicts, self.report.range.period)}."
+
+    @property
+    def held(self) -> list[Verdict]:
+        """The partitions that did not pass."""
+        return [verdict for verdict in self.report.verdicts if not verdict.passed]
+
+    def evidence(self) -> str:
+        """For the task's log: of each finding of the first partitions, some rows and the query that shows them all."""
+        lines = []
+        report = self.report
+        by_id = {expectation.id: expectation for expectation in report.suite.expectations}
+        for verdict in [v for v in report.verdicts if v.findings][:_LOGGED]:
+            name = report.range.period.name_of(verdict.partition)
+            for finding in verdict.findings:
+                lines += [
+                    f"{name}: {finding.severity}: {finding.message} ({finding.expectation})",
+                    f"  {finding.notes}",
+                ]
+                lines += [f"  {sample}" for sample in finding.samples[:_LOGGED]]
+                shown = query.failing_rows(
+                    by_id[finding.expectation],
+                    report.table,
+                    report.build,
+                    verdict.partition,
+                    report.partition_column,
+                    report.range.period,
+                    report.catalog,
+                )
+                lines.append(f"  {shown}")
+        return "\n".join(lines)
+
+
+def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
+    """Judge every partition of the build's snapshot, and record what came out.
+
+    Raises:
+        NothingToCheckError: the build did not end, or is another table's; or its branch was dropped.
+        SuiteError: the suite is missing, empty or wrong.
+    """
+    clock = time.monotonic()
+    suite = suites.load(deployment.project / table.suite_path)
+    with deployment.ledger.transaction() as transaction:
+        build = builds.get(transaction, build_id)
+        rows = sum(partition.rows for partition in builds.written(transaction, build_id).values())
+    if build.table_name != table.name or build.state != "built" or build.snapshot_id is None:
+        raise NothingToCheckError(
+            f"build {build_id} of {build.table_name} is {build.state}; clear `build` to run it again"
+        )
+    if deployment.lake.load(table).metadata.snapshot_by_id(build.snapshot_id) is None:
+        raise NothingToCheckError(
+            f"{table.name}: the branch of build {build_id} was dropped, as of all builds that are published or ended "
+            "a week ago; clear `build` to build again"
+        )
+    span = Range(build.range_start, build.range_end, table.every)
+    engine = "pandas" if rows <= PANDAS_ROWS else "Spark"
+    log.info("judging %d rows of build %s in %s", rows, build_id, engine)
+    judged = _judge(table, build, span, suite, engine, deployment)
+    with deployment.ledger.transaction() as transaction:
+        found = [(v.partition, v.passed, [asdict(finding) for finding in v.findings]) for v in judged]
+        verdicts.record(transaction, build, found, suite.digest)
+    report = Report(
+        table=table.name,
+        build=build_id,
+        range=span,
+        partition_column=deployment.lake.ddl(table).partition_column,
+        maintainer=table.maintainer,
+        suite=suite,
+        verdicts=judged,
+        engine=engine,
+        seconds=time.monotonic() - clock,
+        checked_at=datetime.now(UTC),
+        catalog=CATALOG,
+    )
+    page = page_url(deployment, table, build_id)
+    with fsspec.open(page, "w", encoding="utf-8", auto_mkdir=True) as stream:
+        stream.write(render(report))
+    return Checked(report, page)
+
+
+def page_url(deployment: Deployment, table: Table, build_id: str) -> str:
+    """Where the page of a build's check lies in the storage."""
+    return f"{deployment.lake.pages.rstrip('/')}/{table.name}/{build_id}.html"
+
+
+def _judge(table: Table, build: Build, span: Range, suite: Suite, engine: str, deployment: Deployment) -> list[Verdict]:
+    column = deployment.lake.ddl(table).partition_column
+    partitions = list(span.partitions())
+    assert build.snapshot_id is not None
+    if engine == "pandas":
+        rows = frame_from_arrow(deployment.lake.read(table, build.snapshot_id, span))
+        return judge(suite, rows, partitions, column)
+    with session.session_of(str(uuid.uuid4())) as spark:
+        frame: DataFrame = spark.read.option("versionAsOf", str(build.snapshot_id)).table(f"{CATALOG}.{table.name}")
+        return judge(suite, frame.filter(frames.condition(table, span, deployment.lake)), partitions, column)

@@ -1,0 +1,1 @@
+"""How every partition is, and why: facts in, states out."""

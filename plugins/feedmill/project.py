@@ -1,0 +1,27 @@
+"""Where things are on this disk: the project's folder and the local stack's home."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def project_path() -> Path:
+    """The project's folder: ``FEEDMILL_PROJECT``, or the one that holds ``plugins/feedmill``."""
+    return Path(os.environ.get("FEEDMILL_PROJECT") or PROJECT)
+
+
+def home_path() -> Path:
+    """The local stack's folder: ``FEEDMILL_HOME``, or ``.feedmill`` in the project."""
+    named = os.environ.get("FEEDMILL_HOME")
+    return Path(named).expanduser().resolve() if named else PROJECT / ".feedmill"
+
+
+def stack_env(home: Path) -> dict[str, str]:
+    """What the local stack decided once (ports, secrets, places), from its ``stack.env``; empty before that."""
+    path = home / "stack.env"
+    if not path.exists():
+        return {}
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)

@@ -1,0 +1,1 @@
+"""A Spark session on whatever the connection names."""
