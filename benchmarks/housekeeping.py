@@ -85,7 +85,7 @@ def history(shop: Any, start: datetime, partitions: int, commits: int) -> None:
             "feedmill.range": f"{group[0].isoformat()}/{(group[-1] + HOUR.length).isoformat()}",
             "feedmill.begin": "0",
             "feedmill.epoch": "1",
-            "feedmill.freshness.identity": "code",
+            "feedmill.identity": "code",
             "feedmill.owner": "bench",
             "feedmill.inputs": "{}",
             "feedmill.partitions": json.dumps(moved),

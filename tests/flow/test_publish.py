@@ -275,7 +275,7 @@ def test_the_commit_tells_all_that_the_ledger_would_need_to_be_rebuilt(shop: Wor
     assert facts["feedmill.build-id"] == build
     assert facts["feedmill.begin"] == "1"
     assert facts["feedmill.epoch"] == "1"
-    assert facts["feedmill.freshness.identity"] == "code"
+    assert facts["feedmill.identity"] == "code"
     assert facts["feedmill.range"] == "2026-05-01T00:00:00+00:00/2026-05-01T02:00:00+00:00"
     assert facts.keys() >= {"feedmill.inputs", "feedmill.partitions", "feedmill.owner"}
     # A ledger that has never known this build is no ledger to publish with; tests/test_rebuild.py brings it back.

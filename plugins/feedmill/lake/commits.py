@@ -83,7 +83,7 @@ def summary(build: Build, moved: Iterable[Moved]) -> dict[str, str]:
         "feedmill.range": f"{build.range_start.isoformat()}/{build.range_end.isoformat()}",
         "feedmill.begin": str(build.begin),
         "feedmill.epoch": str(build.epoch),
-        "feedmill.freshness.identity": build.identity,
+        "feedmill.identity": build.identity,
         "feedmill.owner": build.owner,
         "feedmill.inputs": json.dumps(build.pins),
         "feedmill.partitions": json.dumps(partitions),
@@ -105,7 +105,7 @@ def _read(snapshot: Snapshot, properties: Mapping[str, str]) -> Commit:
         datetime.fromisoformat(end),
         int(properties["feedmill.begin"]),
         int(properties["feedmill.epoch"]),
-        properties["feedmill.freshness.identity"],
+        properties["feedmill.identity"],
         properties["feedmill.owner"],
         json.loads(properties["feedmill.inputs"]),
         tuple(
