@@ -189,9 +189,7 @@ def rows(result: Result) -> list[Row]:
     for name in [key.removeprefix("before: ") for key in result.samples if key.startswith("before: ")]:
         old, new = result.samples[f"before: {name}"], result.samples[f"after: {name}"]
         value = f"{measure.shown(old, 'ms', 1000)} → {measure.shown(new, 'ms', 1000)}"
-        headline = name in ("publish of a new hour", "reading an hour")
-        label = f"a year of hours, before → after housekeeping: {name}" if headline else name
-        found.append(Row(label, value, headline=headline))
+        found.append(Row(f"before → after housekeeping: {name}", value))
     return found
 
 

@@ -222,7 +222,7 @@ def rows(result: Result) -> list[Row]:
     found = []
     for name in result.facts["tables"]:
         value = measure.shown(result.samples[f"latency: {name}"])
-        found.append(Row(f"file landed → {name} published", value, headline=name == last))
+        found.append(Row(f"from a file landed to {name} published", value, headline=name == last))
     for task in TASKS:
         value = measure.shown(result.samples[f"task: {last} {task}"])
         found.append(Row(f"{last}: task {task}", value))
@@ -232,7 +232,7 @@ def rows(result: Result) -> list[Row]:
             f"{measure.shown(result.samples[f'at rest: {part}'], 'MB')}; {result.samples[f'peak: {part}'][0]:,.0f} MB"
         )
         what = "the whole stack" if part == "all" else part
-        found.append(Row(f"memory of {what}, at rest; peak at work", value, headline=part == "all"))
+        found.append(Row(f"memory of {what}, at rest; peak at work", value))
     return found
 
 

@@ -55,7 +55,7 @@ def rows(result: Result) -> list[Row]:
         Row("one hour by itself", measure.shown(result.samples["hours"], "s", 1 / sampled)),
         Row(f"{hours} hours by themselves, from samples of {sampled}", measure.shown(scaled)),
         Row(
-            f"{hours // 24} days of an hourly table, hour by hour ÷ one range",
+            f"{hours // 24} days of an hourly table: hour by hour ÷ as one range",
             measure.shown(ratio, ""),
             "at least 10",
             measure.median(ratio) >= 10,

@@ -114,7 +114,7 @@ def rows(result: Result) -> list[Row]:
             found.append(Row(f"{name}: {verb}, and its share", value))
         judged = [c + p for c, p in zip(verbs["check"], verbs["publish"], strict=True)]
         share = measure.shown(measure.ratios(judged, totals), "%", 100)
-        found.append(Row(f"share of check and publish in an hour of {count:,} events", share, headline=True))
+        found.append(Row(f"share of check and publish in an hour of {count:,} events", share))
     saved = [c - f for c, f in zip(result.samples["cold: task"], result.samples["forked: task"], strict=True)]
     cpu = [c - f for c, f in zip(result.samples["cold: task cpu"], result.samples["forked: task cpu"], strict=True)]
     return [
@@ -123,7 +123,7 @@ def rows(result: Result) -> list[Row]:
         Row("check task, fresh process: imports, CPU", measure.shown(result.samples["cold: imports cpu"])),
         Row("check task, fresh process, in all", measure.shown(result.samples["cold: task"])),
         Row("check task, forked from the preloaded scheduler, in all", measure.shown(result.samples["forked: task"])),
-        Row("what the preloaded scheduler saves each check", measure.shown(saved), headline=True),
+        Row("what the preloaded scheduler saves each check", measure.shown(saved)),
         Row("the same, CPU", measure.shown(cpu)),
     ]
 

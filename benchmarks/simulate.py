@@ -92,7 +92,6 @@ def rows(result: Result) -> list[Row]:
                 measure.shown(rates, "M", 1e-6),
                 "at least 1 M" if repeated else "",
                 measure.median(rates) >= GOAL if repeated else None,
-                headline=repeated,
             )
         )
         found.append(Row(f"{count:,} rows: processor time", measure.shown(processor)))

@@ -240,7 +240,7 @@ def rows(result: Result) -> list[Row]:
             )
         )
     whole = {size: sum(median(result.samples[f"{name}: {size}"]) for name in names) for size in sizes}
-    found.append(Row(f"how their time grows from {first:,} to {last:,} events", _exponents(whole), headline=True))
+    found.append(Row(f"how their time grows from {first:,} to {last:,} events", _exponents(whole)))
     for compared in COMPARED:
         for size in sizes:
             if f"DuckDB {compared.table}: {size}" not in result.samples:

@@ -82,3 +82,13 @@ def test_samples_are_added_only_to_those_of_the_same_sizes() -> None:
 def test_the_readme_has_the_markers() -> None:
     text = (PROJECT / "README.md").read_text()
     assert report.readme(text).startswith(text.partition(report.BEGIN)[0])
+
+
+def test_the_readme_shows_one_row_for_each_of_five_questions() -> None:
+    table = report.readme(f"{report.BEGIN}{report.END}").splitlines()
+    assert len(table) == len(["marker", "head", "line", *report.IN_README, "marker"])
+    assert not any("not measured" in row for row in table)
+    for name in report.IN_README:
+        found = measure.load(name)
+        assert found is not None
+        assert [row.headline for row in report._module(name).rows(found)].count(True) == 1
