@@ -48,6 +48,7 @@ for dag in bag.dags.values():
         "schedule": dag.timetable.expression,
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "rerun_with_latest_version": dag.rerun_with_latest_version,
         "tasks": {
             task.task_id: {
                 "owner": task.owner,
@@ -233,6 +234,13 @@ def test_a_table_s_dag_runs_on_its_data_interval_and_takes_a_range(table: Table,
     assert dag["max_active_runs"] > WAIT / HOUR.length
     moment = [None, ["null", "string"], "date-time"]
     assert dag["params"] == {"start": moment, "end": moment}
+
+
+def test_a_clear_runs_today_s_code_in_every_dag(parsed: dict[str, Any]) -> None:
+    # Airflow's default: the code of the day when the run was created.
+    dags = parsed["dags"]
+    assert dags.keys() == {"housekeeping", *(table.dag_id for table in TABLES)}
+    assert {name for name, dag in dags.items() if dag["rerun_with_latest_version"] is not True} == set()
 
 
 @EACH

@@ -79,6 +79,8 @@ class AirflowApi:
             "to_date": (span.end - table.every.length).isoformat(),
             "reprocess_behavior": "failed",
             "max_active_runs": 8,
+            # A failed run that is cleared runs today's code too, whatever Airflow's configuration says.
+            "run_on_latest_version": True,
         }
         self._call("POST", "/api/v2/backfills", body)
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow._shared.module_loading import import_string
 from airflow.sdk.exceptions import TaskDeferred
 
 from feedmill.airflow import triggers
@@ -74,6 +75,30 @@ def test_an_input_that_the_map_has_gained_since_the_task_began_to_wait_is_waited
     publish(ledger, NEW)
     assert asyncio.run(event(trigger, 10)) == {"ready": True}
     task.resume(CONTEXT, {"ready": True})
+
+
+def test_a_task_that_the_version_before_deferred_resumes(task: WaitForInputs, ledger: Ledger) -> None:
+    # What that version stored in Airflow's database: the trigger's old path, and the wait as it was packed then.
+    def packed(name: str) -> dict[str, Any]:
+        return {"name": name, "every": "hourly", "maintainer": "team", "keep": 7776000.0}
+
+    asked = {"lookback": 0.0, "lag": 0.0, "as_of": False, "optional": False, "by": "interval"}
+    wait = {
+        "table": packed("a.reader"),
+        "inputs": [{"table": packed("a.old"), **asked}, {"table": packed("a.new"), **asked}],
+        "start": "2026-05-01T10:00:00+00:00",
+        "end": "2026-05-01T11:00:00+00:00",
+        "owner": "a.reader/manual",
+        "since": "2026-05-01T11:05:00+00:00",
+    }
+    kwargs = json.loads(json.dumps({"wait": wait, "until": "2100-01-01T00:00:00+00:00"}))
+    trigger = import_string("feedmill.triggers.LedgerTrigger")(**kwargs)
+    publish(ledger, OLD)
+    assert asyncio.run(event(trigger, 1)) is None
+    publish(ledger, NEW)
+    fired = asyncio.run(event(trigger, 10))
+    assert fired == {"ready": True}
+    task.resume(CONTEXT, fired)
 
 
 def test_one_poller_asks_the_ledger_for_all_who_wait(

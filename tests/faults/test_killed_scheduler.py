@@ -93,6 +93,7 @@ class Stack:
             if state() == "success":
                 return clears
             body = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "include_downstream": True}
+            body["run_on_latest_version"] = True
             self.api._call("POST", f"/api/v2/dags/{table.dag_id}/clearTaskInstances", body)
         raise AssertionError(f"{run_id} is red after two clears: {self.api.failed_tasks()}")
 

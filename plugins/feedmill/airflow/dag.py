@@ -26,6 +26,10 @@ DEFAULTS: dict[str, Any] = {
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 """Airflow makes no task instance before a DAG's start, so that it lies before any history that is restated."""
 
+LATEST = True
+"""A cleared task runs today's code. Without this, Airflow runs the code of the day when the run was created, wherever
+DAGs come from a bundle with versions (Git): somebody fixes a transform, clears ``build``, and it fails as before."""
+
 ACTIVE_RUNS = 32
 """Runs of one table at once: more than the hours of ``WAIT``. A run that waits counts, so that of a table with fewer,
 a morning of failures of what it reads would keep out every later hour and whoever restates it. What keeps two builds
@@ -48,6 +52,7 @@ def table_dag(table: Table) -> DAG:
         # A given start is an order to build everything from then on; without one the schedule begins with the newest.
         catchup=since is not None,
         max_active_runs=ACTIVE_RUNS,
+        rerun_with_latest_version=LATEST,
         default_args={**DEFAULTS, "owner": table.maintainer.name},
         owner_links={table.maintainer.name: table.maintainer.link},
         tags={f"maintainer:{table.maintainer.name}", f"tier:{table.tier}", f"schema:{table.schema}"},

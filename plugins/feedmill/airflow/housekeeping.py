@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from feedmill.airflow.dag import DEFAULTS, FIRST
+from feedmill.airflow.dag import DEFAULTS, FIRST, LATEST
 from feedmill.airflow.operators import SPARK_POOL, TableOperator
 from feedmill.spec import Table
 
@@ -62,6 +62,7 @@ def housekeeping_dag(tables: Iterable[Table]) -> DAG:
         start_date=FIRST,
         catchup=False,
         max_active_runs=1,
+        rerun_with_latest_version=LATEST,
         default_args=DEFAULTS,
         owner_links=maintainers,
         tags={"operation:housekeeping"},
