@@ -1,15 +1,15 @@
 """A build of 10 million events through the runner, against the same PySpark written by hand.
 
 Both make `rollups.item_engagement_hourly` of one day from `events.clean` (24 hours, one Parquet file each), in Spark
-Connect sessions of the same server, and overwrite the day in an Iceberg table of the same DDL. The job by hand opens a
-session, reads, aggregates, and writes to `main`. The runner does that on a branch of its own, and also: brings the
-table to its DDL, claims the range and takes its begin, pins snapshots, makes the branch, filters the rows to the range,
-reads them back for the digest of each partition, and records them in the ledger. Neither is checked or published.
+Connect sessions of the same server. Both overwrite the day in an Iceberg table of the same DDL. The job by hand opens a
+session, reads, aggregates, and writes to `main`. The runner does that on a branch of its own. It also brings the table
+to its DDL, claims the range and takes its begin, pins snapshots, makes the branch, filters the rows to the range, reads
+them back for the digest of each partition, and records them in the ledger. Neither is checked or published.
 
-DuckDB and Polars make the same roll-up in turn with them, as the yardstick of what the machine can do: from the same
-Parquet files, by the same columns. DuckDB (`approx_count_distinct`) and Polars (`approx_n_unique`) write one Parquet
-file, compressed with zstd, with the estimate of distinct users itself, where Spark writes a sketch that can be merged.
-Spark's server is warm; DuckDB's and Polars' engines run in the benchmark's process, with the threads that they choose.
+DuckDB and Polars make the same roll-up in turn with them, from the same Parquet files, by the same columns. They show
+what the machine can do. DuckDB (`approx_count_distinct`) and Polars (`approx_n_unique`) write one Parquet file,
+compressed with zstd. They write the estimate of distinct users itself; Spark writes a sketch that can be merged.
+Spark's server is warm. DuckDB's and Polars' engines run in the benchmark's process, with the threads that they choose.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """What a year of hourly publishes costs: publish, planning and reads, before housekeeping and after it.
 
-The table's history is written with PyIceberg and into the ledger as publishes write them, but by fewer commits than the
-year has hours: a commit copies all metadata several times in PyIceberg 0.12, so that the cost of a history grows with
-the square of its commits, and 8,760 of them would take hours. What is measured before housekeeping is therefore the
-lower bound of a year without it. "Planning" is the list of files of an hour, as a publish and a read make it. After
-housekeeping the same is timed again in the same process: before and after cannot be interleaved, so compare the ratios.
-Retention and orphans take no part: nothing is old enough.
+The table's history is written with PyIceberg and into the ledger as publishes write them, but in fewer commits than the
+year has hours. In PyIceberg 0.12 a commit copies all metadata several times, so the cost of a history grows with the
+square of its commits, and 8,760 commits would take hours. So the values before housekeeping are lower bounds for a year
+without it. "Planning" is the list of files of an hour, as a publish and a read make it. After housekeeping the same is
+timed again in the same process. Before and after cannot take turns, so compare the ratios. Retention and orphans take
+no part: nothing is old enough.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """From a file landed to its hour published, through Airflow; and the memory of the whole stack, at rest and at work.
 
-A local stack of its own (`make up` in an empty home) runs `events.landed`, `events.clean` and
-`rollups.item_engagement_hourly`. A sample: a JSON-lines file of 360 events lands in the folder of an hour that has
-ended, as a file of the hour's last moment does, and the three DAGs are triggered for that hour at once, as the schedule
-does when an hour ends. Latency is from the file's modification time to the time of the publish in the ledger. To it
-come, in the schedule, the second or two in which the scheduler notices that the hour has ended. The first round is not
-counted. Tasks' times are Airflow's own, from start to end.
+A separate local stack (`make up` in an empty home) runs `events.landed`, `events.clean` and
+`rollups.item_engagement_hourly`. For a sample, a JSON-lines file of 360 events lands in the folder of an hour that has
+ended, as a file of the hour's last moment does. The three DAGs are triggered for that hour at once, as the schedule
+does when an hour ends. Latency is the time from the file's modification to the publish in the ledger. In the schedule,
+add the second or two until the scheduler notices that the hour has ended. The first round is not counted. Tasks' times
+are Airflow's own, from start to end.
 
-Memory is the proportional set size (PSS: shared pages are divided among those who share them) of every process of the
-stack, PostgreSQL's included, by part: at rest when all DAGs are parsed and nothing runs, and its peak while the rounds
-run, looked at every second. Peaks of parts need not be at the same second; the peak of the sum is its own.
+Memory is the proportional set size (PSS: processes that share a page each count a part of it) of every process of the
+stack, PostgreSQL's included, by part. It is measured at rest, when all DAGs are parsed and nothing runs, and at its
+peak while the rounds run, with a look every second. Peaks of parts need not be in the same second; the peak of the sum
+is measured as such.
 """
 
 from __future__ import annotations

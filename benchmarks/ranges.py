@@ -1,10 +1,10 @@
 """30 days of an hourly table as one range, against hour by hour.
 
-`rollups.item_engagement_hourly` from `events.clean` with 360 events an hour, as in the demo's week. Both ways build,
-check and publish, in one process that has imported everything: what Airflow adds to each of 720 runs is not counted.
-A sample of one way is the range of 720 hours; a sample of the other is 12 hours of it built one after the other, times
-60. Nothing is scaled but that. At the time of measuring, the table has few snapshots, and 720 publishes would make
-many: the ratio is a lower bound.
+Both ways make `rollups.item_engagement_hourly` from `events.clean` with 360 events an hour, as in the demo's week. Both
+build, check and publish, in one process that has imported everything: what Airflow adds to each of 720 runs is not
+counted. A sample of one way is the range of 720 hours. A sample of the other way is 12 of these hours, built one after
+the other, times 60. Nothing else is scaled. While we measure, the table has few snapshots; 720 publishes would make
+many. So the ratio is a lower bound.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ HEAD = """# Benchmarks
 
 Written by `make bench`; do not edit. `make bench ONLY=parse` measures one question anew.
 
-A value is the median of at least seven samples, with the distribution-free 95 % interval of the median in brackets (of
-seven samples: the smallest and the largest). What is compared was taken in turns, A B A B …, and a ratio is the median
-of the ratios of neighbours. Read ratios rather than seconds: seconds are this machine's.
+A value is the median of at least seven samples. The brackets hold the distribution-free 95 % interval of the median
+(with seven samples: the smallest and the largest). Compared things were measured in turns, A B A B …, and a ratio is
+the median of the ratios of neighbours. Read ratios rather than seconds: the seconds belong to this machine.
 """
 
 

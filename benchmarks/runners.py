@@ -1,8 +1,9 @@
 """What one small hourly build costs on each kind of Spark that a connection can name.
 
-The same hour of `events.landed`, 20,000 events in four files, is built again and again, in turns; every build must have
-the digest of the first. Processor seconds are those of the task's process and of Spark's, where all that the server
-does meanwhile is counted too. The server's own start, and the memory that it keeps between builds, are not in its line.
+Each builds the same hour of `events.landed`, 20,000 events in four files, again and again, in turns. Every build must
+have the digest of the first. Processor seconds are those of the task's process and of Spark's process; they include all
+that the server does meanwhile. The server's line contains neither its own start nor the memory that it keeps between
+builds.
 """
 
 from __future__ import annotations

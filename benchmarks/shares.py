@@ -1,10 +1,11 @@
 """The share of check and publish in an hourly run, small and large, and the import of Great Expectations.
 
-The hour is of `events.clean`: 360 events as in the demo's week, judged in pandas, and 3 million, judged in Spark.
-Build, check and publish run in one process that has imported everything, as a task of the local stack is forked from a
-scheduler that has. What that saves is measured by itself: the check task of the small hour in a fresh process, where it
-imports Great Expectations and the rest first, and in a process that is forked from one that has done what
-`feedmill.local.scheduler` does at its start. Both open connections of their own; CPU seconds are those of the process.
+The hour is one of `events.clean`, with 360 events as in the demo's week, judged in pandas, or with 3 million, judged in
+Spark. Build, check and publish run in one process that has imported everything, because on the local stack a task is
+forked from a scheduler that has. What that saves is measured separately. The check task of the small hour runs in a
+fresh process, where it first imports Great Expectations and the rest. And it runs in a process that is forked from one
+that has done what `feedmill.local.scheduler` does at its start. Both open their own connections. CPU seconds are those
+of the process.
 """
 
 from __future__ import annotations

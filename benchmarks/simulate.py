@@ -1,9 +1,9 @@
 """How fast the simulator writes on one core, and in how much memory.
 
-Each sample is a process of its own, bound to one core: the whole of `feedmill simulate`, from the seed to the renamed
-folder, with truth and Parquet, of seven days, 100,000 users and 5,000 items. Rows are landed rows; imports are not
-counted. Sizes take turns; 100 million events are written once, to show that memory does not grow with the rows.
-Memory is the largest resident set. Processor time is given too: where it is much less than the time, the core did other
+Each sample is a separate process, bound to one core. It runs the whole of `feedmill simulate`, from the seed to the
+renamed folder, with truth and Parquet, for seven days, 100,000 users and 5,000 items. Rows are landed rows; imports are
+not counted. Sizes take turns. 100 million events are written once, to show that memory does not grow with the rows.
+Memory is the largest resident set. Processor time is given too: if it is much less than the time, the core did other
 work.
 """
 

@@ -1,20 +1,21 @@
 """Rows a second of every transform, at 1, 10 and 50 million events in one run, and how it grows.
 
 A simulated feed of three days (`feedmill simulate`: a user for each 100 events, 5,000 items) lands in an empty
-deployment, and every table of the map is built from what the ones before it published. Events, catalogue, roll-ups and
-the baseline are built of the three days as one range; windows, features and rankings of the last day, which has the
-others before it, the hourly ones of its 24 hours. Timed is the build, as Airflow's task `build` does it in a process
-that has imported everything: session, transform, write, and the digest for which the rows are read again. Builds are
-published without their checks. Each size has an empty deployment and a new Spark server of 2 GB and two cores.
+deployment. Every table of the map is built from what the tables before it published. Events, catalogue, roll-ups and
+the baseline are built for the three days as one range. Windows, features and rankings are built for the last day, which
+has the other days before it; hourly ones for its 24 hours. The clock covers the build, as Airflow's task `build` does
+it in a process that has imported everything: session, transform, write, and the digest, for which the rows are read
+again. Builds are published without their checks. Each size has an empty deployment and a new Spark server of 2 GB and
+two cores.
 
-Rows are those that the transform reads: records of files, and rows of the input's partitions, those of a window as
-often as a partition reads them. 1 million events are built twice, of which the first does not count (the engine is
-cold); the larger sizes once. None has an interval. An exponent of 1 means that twice the events take twice the time;
-below it, fixed costs are shared.
+Rows are the rows that the transform reads: records of files, and rows of the input's partitions; rows of a window count
+as often as a partition reads them. 1 million events are built twice, and the first time does not count, because the
+engine is cold. The larger sizes are built once. So no value has an interval. An exponent of 1 means that twice the
+events take twice the time; below 1, fixed costs are shared.
 
-The yardstick is DuckDB, in the benchmark's process and with both cores, from the same Parquet files: the same rows and,
-but for sums of doubles where Feedmill's are exact, the same values. Spark's seconds include what a build does beside
-the computation. Tables that are not compared read less than these.
+DuckDB shows what the machine can do, in the benchmark's process and with both cores, from the same Parquet files. It
+makes the same rows and the same values, except for sums of doubles, which are exact in Feedmill. Spark's seconds
+include all that a build does beside the computation. The tables that are not compared read less than these.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """A day of `rollups.user_category_window`: from 56 days of sums, from weeks of sums, and from yesterday's window.
 
-Generated sums: users who come back on 30 % of the days on average (a beta distribution: some daily, many hardly ever)
-and see eight of 40 categories when they do, by tastes of their own. Parquet files, one a day.
+The sums are generated. Users come back on 30 % of the days on average (a beta distribution: some daily, many hardly
+ever). When they come, they see eight of 40 categories, by their own tastes. There is one Parquet file a day.
 
-- *days* is the product's transform: 56 days are read, and shuffled by user.
-- *weeks* is a prototype: sums of eight weeks, each aged to its own last day for both horizons, and of the three days
-  since the last of them (there are six at most, and none at least). Once in seven days *a week* has to be made of its
-  days. Weights stay exact to the day; a horizon ends with a week.
-- *yesterday* is a prototype of what Feedmill cannot run, since a partition of a table that reads itself depends on all
-  before it: yesterday's window aged by a day, plus the day, less the two days that leave a horizon.
+- *days* is the product's transform: it reads 56 days and shuffles them by user.
+- *weeks* is a prototype. It reads sums of eight weeks, each aged to its own last day for both horizons, and the sums of
+  the days since the last of them (here three; six at most, none at least). Once in seven days, *a week* must be made
+  from its days. Weights stay exact to the day; a horizon ends with a week.
+- *yesterday* is a prototype of what Feedmill cannot run: yesterday's window aged by a day, plus the day, minus the two
+  days that leave a horizon. A partition of a table that reads itself depends on all partitions before it.
 
-Nothing is written. Every row that is read is shuffled, once. The run asserts that all three give the same sums where
+Nothing is written. Every row that is read is shuffled once. The run asserts that all three give the same sums where
 they should: weeks with no day since, and yesterday.
 """
 
