@@ -11,8 +11,8 @@ DIMENSIONS = ("surface", "position_bucket", "category")
 def with_rate(rows: DataFrame, engagement_baseline: DataFrame) -> DataFrame:
     """The rows (day, surface, position_bucket, category) with ``rate``: the average user's rate of engagement there.
 
-    That of the cell, of its surface and bucket, of its surface, or of all, the first of these that the baseline of
-    the day has. Null where the day has no baseline: on the first day of a history.
+    It is the first of these that the baseline of the day has: the rate of the cell, of its surface and bucket, of its
+    surface, of all. Null if the day has no baseline: on the first day of a history.
     """
     return _with(rows, engagement_baseline, "day", "rate", DIMENSIONS)
 

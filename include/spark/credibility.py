@@ -1,8 +1,8 @@
-"""Bühlmann-Straub-Jewell credibility of rates, from sums that merge: how far a member's observed rate is believed.
+"""Bühlmann-Straub-Jewell credibility of rates, from sums that merge: how much of a member's observed rate to believe.
 
-Members stand in groups: categories of a user, items of a category. Of each member, sums over its impressions, of which
-``e`` is the expected rate, ``y`` is 1 if it was engaged with, and ``w`` its weight (by age, and by the share of the
-item that belongs to the category):
+Members stand in groups: categories of a user, items of a category. Each member has sums over its impressions. For an
+impression, ``e`` is the expected rate, ``y`` is 1 if the user engaged with it, and ``w`` is its weight (by age, and by
+the share of the item that belongs to the category):
 
 | column | sum of | meaning |
 |---|---|---|
@@ -14,11 +14,11 @@ item that belongs to the category):
 | shared_residuals | w(y-e) times that of the same impression for the other members | 0 where it has one member |
 | shared_expected | w e times that of the same impression for the other members | the same of E² |
 
-Groups with many impressions may on average be engaged with otherwise than those with few: :func:`fitted` finds what is
-to be expected of a group before anything is known of it.
+Groups with many impressions may on average have another rate than groups with few: :func:`fitted` finds what to expect
+of a group before anything is known about it.
 
 docs/affinity.md derives what follows. Sums over many rows are exact (:mod:`include.spark.exact`); everything else is a
-function of one row, so that the same rows give the same bits however they are parted.
+function of one row, so that the same rows give the same bits, however Spark partitions them.
 """
 
 from collections.abc import Sequence

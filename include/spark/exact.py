@@ -1,6 +1,6 @@
 """Sums that do not depend on the order of their terms.
 
-A sum of doubles has other last digits whenever Spark parts its rows otherwise, and a rebuilt partition would differ
+If Spark partitions the rows differently, a sum of doubles gets other last digits, and a rebuilt partition would differ
 from itself. So every sum of this project is over integers or decimals; doubles are functions of one row.
 """
 

@@ -1,4 +1,4 @@
-"""Expected counts: what a series would get by its past and the hour of the week, and whether it got more.
+"""Expected counts: what a series should get, by its past and the hour of the week, and whether it got more.
 
 For trending items and for red flags of metrics alike. A series is whatever the key columns name. Everything is a
 function of integer or decimal sums, so that the same rows give the same bits in any order.
@@ -68,7 +68,7 @@ def _level(mean: Column, day_c: Column, day_n: Column, week_c: Column, week_n: C
 
 
 def _shrunk(level: Column, mean: Column, n: Column, spread: float) -> Column:
-    """The level relative to its parent's, as far as it is believed; 1 where there is nothing to compare."""
+    """The level relative to its parent's, shrunk by how much it is believed; 1 if there is nothing to compare."""
     weight = n / (n + 1 + spread / mean)
     return F.when(mean > 0, 1 + weight * (level / mean - 1)).otherwise(F.lit(1.0))
 

@@ -16,16 +16,16 @@ def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
     """One row per day and shown item: day, user_id, item_id, surface, position_bucket, event_time, event_id, last_time,
     last_id, segment, shown, engaged (both 0 or 1). Per hour where ``partition`` says so; "day" stands for it below.
 
-    A wide log reports an impression and its clicks in one record. Where clicks are records of their own, the records
-    of one user, request and item are one impression: engaged if any of them is, and what else is said of it is said
-    by its first record that reports the impression, but for ``last_time``, ``last_id`` and ``segment``, which are of
-    its last record. A record without a request stands alone.
+    A wide log reports an impression and its clicks in one record. If clicks are separate records, the records of one
+    user, request and item are one impression. It is engaged if any of them is. ``last_time``, ``last_id`` and
+    ``segment`` come from its last record, all other columns from its first record that reports the impression. A record
+    without a request stands alone.
 
-    A click whose impression is not of the same day (it was before midnight, or is lost) has shown 0 and engaged 1:
-    the rates of :mod:`include.spark.features.engagement_baseline` are engaged by shown, so that in sum over all users
-    such clicks are expected too.
+    If a click's impression is not of the same day (it was before midnight, or is lost), the click has shown 0 and
+    engaged 1. The rates of :mod:`include.spark.features.engagement_baseline` divide engaged by shown, so over all users
+    such clicks are expected in sum too.
 
-    It shuffles nothing where the rows are partitioned by user_id already, otherwise once.
+    It shuffles nothing if the rows are partitioned by user_id already, otherwise once.
     """
     shown = F.array_contains("event_types", "impression")
     engaged = F.arrays_overlap("event_types", F.array(*[F.lit(name) for name in ENGAGED]))
@@ -57,7 +57,7 @@ def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
 def with_categories(rows: DataFrame, items: DataFrame) -> DataFrame:
     """Each row once for each category of its item, with ``category`` and ``weight``; weights of a row sum to 1.
 
-    An item without a category, or that the catalogue of the day does not know, is of the category "unknown".
+    An item without a category, and one that the catalogue of the day does not know, has the category "unknown".
     """
     known = items.where(F.size("categories") > 0).select("day", "item_id", "categories")
     unknown = F.array(F.struct(F.lit(UNKNOWN).alias("category"), F.lit(1.0).alias("weight")))
@@ -67,7 +67,7 @@ def with_categories(rows: DataFrame, items: DataFrame) -> DataFrame:
 
 
 def position_bucket(position: Column) -> Column:
-    """The bucket of a position; "unknown" where the log does not say it."""
+    """The bucket of a position; "unknown" if the log does not say it."""
     bucket = F.when(position.isNull(), UNKNOWN)
     for name, last in POSITION_BUCKETS:
         bucket = bucket.when(position <= last, name)

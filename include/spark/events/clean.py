@@ -9,8 +9,8 @@ from include.events import UNKNOWN
 def transform(landed: DataFrame) -> DataFrame:
     """One row per event id within its hour: the record that arrived first.
 
-    Of where the record stood only its arrival hour is kept: the file and line of a duplicate that turns out
-    to be older would change rows that say the same, and wake every reader.
+    Only the record's arrival hour is kept, not its file and line. If an older duplicate turned up later, its file and
+    line would change rows that say the same, and make every reader stale.
     """
     first_arrival = Window.partitionBy("hour", "event_id").orderBy("received_at", "source_file", "line")
     return (

@@ -1,4 +1,4 @@
-"""features.affinity_variances: what is expected of a user, how much users differ, and how much a user's categories."""
+"""features.affinity_variances: what is expected of a user, how much users differ, and their categories."""
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F

@@ -51,7 +51,7 @@ def transform(position_engagement_daily: DataFrame) -> DataFrame:
 
 
 def _levels(position_engagement_daily: DataFrame) -> DataFrame:
-    """The cells and their parents, with the sums of their days; nothing where nothing was shown on any of them."""
+    """The cells and their parents, with the sums of their days; no row if nothing was shown on any of these days."""
     cells = position_engagement_daily.groupBy("day", *DIMENSIONS).agg(
         *[total(F.col(name)).alias(name) for name in COUNTS]
     )
@@ -72,7 +72,7 @@ def _levels(position_engagement_daily: DataFrame) -> DataFrame:
 
 
 def _credibility() -> Column:
-    """What of its own rate a cell keeps; the rest is its parent's. 0 where cells do not differ from their parents."""
+    """How much of its own rate a cell keeps; the rest is its parent's. 0 if cells do not differ from their parents."""
     parent = (
         F.when(F.col("level") == SURFACE, _of(ALL, "raw", []))
         .when(F.col("level") == BUCKET, _of(SURFACE, "raw", ["surface"]))
@@ -83,7 +83,7 @@ def _credibility() -> Column:
     residual = F.col("engaged").cast("double") - shown * parent
     noise = shown * parent * (1 - parent)
     level = Window.partitionBy("day", "level")
-    # Of the pairs of impressions in a cell, those of two different ones: a lone impression says nothing of variance.
+    # Only pairs of two different impressions of a cell count: a single impression says nothing about variance.
     pairs = F.greatest(shown * (shown - 1), F.lit(0.0)) * parent * parent
     variance = F.greatest(
         ratio(F.sum(exact(residual * residual - noise)).over(level), F.sum(exact(pairs)).over(level)), F.lit(0.0)
@@ -116,7 +116,7 @@ def _from_the_top() -> WindowSpec:
 def _log_step() -> Column:
     """The logarithm of a place's rate relative to that of the next place above it that the surface has."""
     by_place = _places().orderBy("place")
-    # What was compared with a place that the surface lacks in these days says nothing of the one after it.
+    # A comparison with a place that the surface lacks in these days says nothing about the place after it.
     adjacent = F.col("place") - F.lag("place").over(by_place) == 1
     paired, paired_below = (
         F.when(adjacent, F.lag(name).over(by_place).cast("double")).otherwise(F.lit(0.0))
@@ -128,7 +128,7 @@ def _log_step() -> Column:
 
 
 def _bucket_rate() -> Column:
-    """The rate at a place of the list of whatever is shown in all of it; over the list they add up to its engagements.
+    """The rate at a place for the items of the whole list; over the list these rates add up to its engagements.
 
     A bucket that is no place has its own rate. What it has of engagements beyond its impressions was somewhere in the
     list.

@@ -20,16 +20,16 @@ _PAIR = ("item_id", "other_id", "users", "other_users")
 def transform(user_items_daily: DataFrame) -> DataFrame:
     """One row per day, item and neighbour, for items that a user of the 28 days engaged with beside the item.
 
-    Of n_i users of an item (histories are cut to their newest items), O users of both items, and E = λ n_i n_j that
-    popularity alone expects (λ such that ΣE = ΣO over all pairs of items), O/E is shrunk to 1 by credibility. The
-    variance of true O/E comes from products of different users: O² - O of a pair has no share of chance.
+    n_i users have the item (histories are cut to their newest items), O users have both items, and popularity alone
+    expects E = λ n_i n_j (λ such that ΣE = ΣO over all pairs of items). Credibility shrinks O/E towards 1. The variance
+    of true O/E comes from products of different users: chance has no part in O² - O of a pair.
     """
     histories = newest(user_items_daily, HISTORY)
     items = histories.groupBy("day", "item_id").agg(F.count("*").alias("users"))
     together = _together(histories.join(items, ["day", "item_id"]))
     pair = F.col("users") * F.col("other_users")
     expected = F.col("per_pair") * pair.cast("double")
-    # Of E users that chance brings, the variance is E.
+    # Chance gives O the variance E.
     credibility = ratio(F.col("lift_variance") * expected, F.col("lift_variance") * expected + 1)
     believed = (
         together.join(F.broadcast(_spread(items, together)), "day")
@@ -38,7 +38,7 @@ def transform(user_items_daily: DataFrame) -> DataFrame:
         .withColumn("lift", 1 + F.col("credibility") * (ratio(F.col("together"), F.col("expected")) - 1))
     )
     item = Window.partitionBy("day", "item_id")
-    # What it adds to a score, as serving.user_recommendations weighs it.
+    # What the neighbour adds to a score, as serving.user_recommendations weighs it.
     strongest = (F.desc(F.col("lift") * F.sqrt(F.col("neighbour_users").cast("double"))), "neighbour_id")
     return (
         believed.select("*", F.inline(_both_ways()).alias("of", "neighbour_id", "of_users", "neighbour_users"))

@@ -1,4 +1,4 @@
-"""features.item_popularity_daily: how much more an item is engaged with than the average item in its slots."""
+"""features.item_popularity_daily: how an item's engagement compares with that of an average item in its slots."""
 
 from math import log
 from typing import Final
@@ -29,9 +29,9 @@ _CATEGORY = ("day", "surface", "category")
 def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
     """One row per day, item and surface, for each item that was shown in 28 days or is in the catalogue of the day.
 
-    Credibility of O/E: items within categories, categories within the surface, whose mean item is fitted: what a
-    ranking shows most is above it. An item in no category is a category of its own. An item of several is a member of
-    each, with its weight there, and has the weighted mean of its estimates.
+    Popularity is O/E by credibility: items within categories, categories within the surface. The surface's mean item is
+    fitted; the items that a ranking shows most are above it. An item in no category forms a category of its own. An
+    item of several categories is a member of each, with its weight there, and gets the weighted mean of its estimates.
     """
     every = _every_item(_decayed(item_evidence_daily), items)
     w = F.col("weight")
@@ -79,8 +79,8 @@ def transform(item_evidence_daily: DataFrame, items: DataFrame) -> DataFrame:
 def _fitted(members: DataFrame) -> DataFrame:
     """One row per day and surface: the mean of its items and their variances, within a category and between these.
 
-    Items count by u = 1/(1 + E): those with much evidence alike. By the squares of their evidence, a few of a ranking's
-    favourites would say how much all items differ, and that the average item is as good as they are.
+    Items are weighted by u = 1/(1 + E), so items with much evidence count alike. Weighted by the squares of their
+    evidence, a ranking's few favourites would decide how much all items differ, and how good the average item is.
     """
     u = 1 / (1 + F.col("expected"))
     weighted = members.select(
@@ -91,8 +91,8 @@ def _fitted(members: DataFrame) -> DataFrame:
     )
     mean = F.when(F.col("expected") > 0, ratio(F.col("observed"), F.col("expected"))).otherwise(F.lit(1.0))
     distance = (mean - 1) * (mean - 1)
-    # Variances are around 1. Between categories that is the mean's distance from it too; without two items of one
-    # category, within them.
+    # Variances are around 1, so they contain the mean's distance from 1. It is in the variance between categories, or,
+    # if no two items share a category, in the variance within them.
     comparable = F.col("group_weights") > COMPARABLE
     within = F.when(comparable, F.col("member_variance")).otherwise(F.col("member_variance") - distance)
     return variances(products(weighted, _CATEGORY), ("day", "surface")).select(
@@ -111,7 +111,7 @@ def _mean(name: str) -> Column:
 
 
 def _decayed(item_evidence_daily: DataFrame) -> DataFrame:
-    """The window's sums by item and surface, each day with the weight of its age; squared in sums of products."""
+    """The window's sums by item and surface, each day weighted by its age (sums of products: by its square)."""
     weight = F.exp(F.datediff("day", "read_day") * F.lit(-log(2) / HALF_LIFE_DAYS))
     squared = ("variance", "own_residuals", "own_expected")
     return item_evidence_daily.groupBy(*KEYS).agg(
@@ -134,7 +134,8 @@ def _every_item(decayed: DataFrame, items: DataFrame) -> DataFrame:
     """Items with evidence or in the catalogue, on each surface of the window, with their categories."""
     surfaces = decayed.select("day", "surface").distinct()
     known = items.select("day", "item_id", F.when(F.size("categories") > 0, F.col("categories")).alias("categories"))
-    # An item is on every surface, of which there are a handful; with the evidence of items that no catalogue knows.
+    # Each item gets a row on every surface; there are only a handful. Items with evidence stay, even if no catalogue
+    # knows them.
     wanted = known.join(F.broadcast(surfaces), "day").select(*KEYS, "categories")
     alone = F.array(F.struct(F.concat(F.lit("item "), "item_id").alias("category"), F.lit(1.0).alias("weight")))
     # No impression is shared by two items: shared_residuals and shared_expected are 0.

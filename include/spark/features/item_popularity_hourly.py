@@ -1,4 +1,4 @@
-"""features.item_popularity_hourly: popularity brought up to the hour, so that a new item is ranked within hours."""
+"""features.item_popularity_hourly: popularity updated to the hour, so that a new item is ranked within hours."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F

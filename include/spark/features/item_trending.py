@@ -44,9 +44,9 @@ def transform(
 ) -> DataFrame:
     """One row per hour, item and surface that was shown or engaged with in the last three hours.
 
-    What is expected of the three hours: the item's own decayed rate times the surface's hours of the week, blended with
-    its exposure times the popularity that it may have had before them; then scaled by how busy the rest of the surface
-    is. The score is the 5 % quantile of observed/expected.
+    The expectation for the three hours blends two values: the item's own decayed rate times the surface's hours of the
+    week, and the item's exposure times the popularity that it may have had before them. It is then scaled by how busy
+    the rest of the surface is. The score is the 5 % quantile of observed/expected.
     """
     recent = _may_be(_recent(item_evidence_hourly), item_popularity_hourly, item_popularity_daily)
     levelled = _levelled(_blended(recent, _share(surface_evidence_hourly), item_popularity_daily))
@@ -99,7 +99,7 @@ def _share(surface_evidence_hourly: DataFrame) -> DataFrame:
 def _may_be(recent: DataFrame, item_popularity_hourly: DataFrame, item_popularity_daily: DataFrame) -> DataFrame:
     """With ``may_be``: the most that the item's popularity is thought to have been before the last hours.
 
-    Of an item that nobody knew then, what any item of its surface may be.
+    For an item that was unknown then, it is the most that any item of the surface may have.
     """
     before = item_popularity_hourly.select("hour", "item_id", "surface", "popularity", "posterior_variance")
     surfaces = item_popularity_daily.groupBy("hour", "surface").agg(
@@ -127,7 +127,7 @@ def _blended(recent: DataFrame, share: DataFrame, item_popularity_daily: DataFra
         .join(F.broadcast(share), ["hour", "surface"], "left")
         .withColumn("expected_by_history", rate * share_of_day)
         .withColumn("expected_by_exposure", F.col("exposure") * F.col("may_be"))
-        # Without any expectation by exposure (a log of clicks alone, or no baseline yet) the history speaks alone.
+        # If exposure expects nothing (a log of clicks alone, or no baseline yet), history decides alone.
         .withColumn("history_weight", F.when((days > 0) & (F.col("exposure") == 0), F.lit(1.0)).otherwise(weight))
         .withColumn("blended", _blend())
     )
@@ -139,7 +139,7 @@ def _blend() -> Column:
 
 
 def _levelled(blended: DataFrame) -> DataFrame:
-    """The expectation scaled by the rest of the surface: a busy hour of all is no trend of one."""
+    """The expectation, scaled by the rest of the surface: if all items have a busy hour, no single item trends."""
     counts = F.when(F.col("blended") > 0, F.col("observed")).otherwise(F.lit(0))
     term = exact(F.col("blended"))
     of_surface = Window.partitionBy("hour", "surface")

@@ -1,4 +1,4 @@
-"""features.user_category_affinity: how much more than the average user somebody engages with each category."""
+"""features.user_category_affinity: how much more a user engages with each category than the average user."""
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -13,8 +13,8 @@ USER = ("day", "horizon", "user_id")
 def transform(user_category_window: DataFrame, affinity_variances: DataFrame) -> DataFrame:
     """One row per day, horizon, user and category within the horizon; ranked by affinity, then by name.
 
-    Of a category that the user was never shown, the affinity is ``user_affinity``; of a user without a row, the
-    segment's ``mean_affinity`` in features.affinity_variances.
+    For a category that the user was never shown, take ``user_affinity``. For a user without a row, take the segment's
+    ``mean_affinity`` in features.affinity_variances.
     """
     fitted = affinity_variances.select(
         "day",
@@ -57,8 +57,8 @@ def transform(user_category_window: DataFrame, affinity_variances: DataFrame) ->
 def _share(ranked: WindowSpec) -> Column:
     """The category's part of the user's affinities, in millionths that sum to exactly 1.
 
-    Running sums are rounded, and a share is the step from one to the next: so what is rounded away of one category
-    is given to the next. A user whose affinities are all 0 has equal shares.
+    Running sums are rounded, and a share is the step from one sum to the next. So what rounding takes from one category
+    goes to the next. A user whose affinities are all 0 has equal shares.
     """
     so_far = F.sum(exact(F.col("affinity"))).over(ranked.rowsBetween(Window.unboundedPreceding, Window.currentRow))
     of_all = F.sum(exact(F.col("affinity"))).over(Window.partitionBy(*USER))

@@ -1,4 +1,4 @@
-"""rollups.item_evidence_hourly: what each item got, and what its slots would have got with any item in them."""
+"""rollups.item_evidence_hourly: what each item got, and what its slots would have got with the average item."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -14,9 +14,9 @@ SUMS = ("expected", "variance", "own_residuals", "own_expected")
 def transform(clean: DataFrame, engagement_baseline: DataFrame) -> DataFrame:
     """One row per hour, item and surface.
 
-    An impression is expected to engage with the rate of its surface and position bucket over all categories, and has
-    the variance e(1 − e) of one trial. Before there are rates, impressions and engagements are counted and are no
-    evidence.
+    The expected rate e of an impression is the rate of its surface and position bucket over all categories. Its
+    variance is e(1 − e), that of one trial. Before there are rates, impressions and engagements are counted, but they
+    are not evidence.
     """
     known = F.col("position_rate").isNotNull()
     expected = F.coalesce(F.col("shown") * F.col("position_rate"), F.lit(0.0))

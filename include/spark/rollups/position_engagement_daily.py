@@ -1,4 +1,4 @@
-"""rollups.position_engagement_daily: how often items of a category were engaged with, by where they were shown."""
+"""rollups.position_engagement_daily: how often users engaged with items of a category, by where they were shown."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -16,12 +16,12 @@ _ITEM = ("day", "item_id", "surface")
 def transform(clean: DataFrame, items: DataFrame) -> DataFrame:
     """One row per day, surface, position bucket and category; an item's impression is split by its categories.
 
-    An item that was shown n times in a bucket and n' times in the one below compares the two without its own appeal:
+    If an item was shown n times in a bucket and n' times in the one below, it compares the two without its own appeal:
     y n'/(n + n') and y' n/(n + n') have expectations whose ratio is that of the two places (Mantel & Haenszel 1959).
-    Engagements by impressions do not compare them, since better items stand higher.
+    Engagements divided by impressions cannot compare them, because better items stand higher.
 
-    An engagement of which neither the impression nor the slot is known is spread over the slots in which its item was
-    shown that day on the surface, by impressions: without it they would be expected to yield less than they do.
+    If neither the impression nor the slot of an engagement is known, it is spread over the slots in which its item was
+    shown that day on the surface, by impressions. Without it, these slots would be expected to yield less than they do.
     """
     counts = {
         "shown": F.col("shown"),

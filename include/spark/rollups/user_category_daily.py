@@ -13,8 +13,8 @@ from include.spark.impressions import impressions, with_categories
 def transform(clean: DataFrame, items: DataFrame, engagement_baseline: DataFrame) -> DataFrame:
     """One row per day, user and category: counts, and the sums of :mod:`include.spark.credibility`.
 
-    An item of several categories is split by their weights; what has no category, or no user, takes no part. Where
-    the day has no baseline, impressions are counted and are evidence of nothing.
+    An item of several categories is split by their weights. Items without a category and events without a user take no
+    part. If the day has no baseline, impressions are counted, but they are not evidence.
     """
     latest = Window.partitionBy("day", "user_id")
     # By user once, before all grouping: a user's units, categories and segment are then computed where they are.
@@ -54,7 +54,7 @@ def _with_sums(rows: DataFrame) -> DataFrame:
     o, e, all_o, all_e = (
         F.col(name).cast("double") for name in ("observed", "expected", "all_observed", "all_expected")
     )
-    # The item is engaged with or not, as a whole, with the rate of all its categories.
+    # A user engages with an item as a whole, so its rate is that of all its categories.
     chance = F.greatest(all_e * (1 - all_e), F.lit(0.0))
     return terms.select(
         *rows.columns,

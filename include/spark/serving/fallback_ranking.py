@@ -1,4 +1,4 @@
-"""serving.fallback_ranking: what is shown to whoever has no recommendation."""
+"""serving.fallback_ranking: what to show to users who have no recommendations."""
 
 from typing import Final
 
@@ -27,10 +27,10 @@ ANYONE: Final = ANY
 def transform(
     item_popularity_hourly: DataFrame, item_trending: DataFrame, item_engagement_hourly: DataFrame, items: DataFrame
 ) -> DataFrame:
-    """One row per hour, segment and rank: for each segment with an event in the last 24 hours, and for anyone else.
+    """One row per hour, segment and rank: for each segment with an event in the last 24 hours, and for everybody else.
 
-    Rules, no model: the lower bound of popularity on a surface, more for what trends there and for what is new, and of
-    these the mean over the surfaces that the segment uses. No category has more than its quota of ranks.
+    It uses rules, no model: the lower bound of popularity on a surface, raised for items that trend there and for new
+    items, and then the mean over the surfaces that the segment uses. No category has more than its quota of ranks.
     """
     scored = _scored(_rated(item_popularity_hourly, item_trending, items), _mixes(item_engagement_hourly))
     best = F.desc("score"), "item_id"
@@ -64,7 +64,7 @@ def transform(
 def _mixes(item_engagement_hourly: DataFrame) -> DataFrame:
     """One row per hour and segment: how much of its impressions each surface has, in the order of their names.
 
-    As of everybody's, where one impression is all there is.
+    One impression more is added, spread like everybody's, so that a segment of one user has a mix too.
     """
     seen = F.col("impressions") + F.col("clicks")
     counted = item_engagement_hourly.groupBy("hour", F.col(SEGMENT).alias("segment"), "surface").agg(
@@ -102,11 +102,11 @@ def _rated(item_popularity_hourly: DataFrame, item_trending: DataFrame, items: D
     trending = (
         item_trending.where("is_trending").groupBy("hour", "item_id").agg(F.collect_set("surface").alias("trends_on"))
     )
-    # The category of the largest weight; of equal ones, the last by name.
+    # The category with the largest weight; among equal ones, the last by name.
     heaviest = F.array_max(F.transform("categories", lambda entry: F.struct(entry["weight"], entry["category"])))
     known = items.select("hour", "item_id", heaviest["category"].alias("main"), "published_at")
     now = F.unix_timestamp(F.col("hour")) + 3600
-    # What nobody knows the age of is old: greatest() alone would pass over the null and call it new.
+    # An item of unknown age counts as old: greatest() alone would skip the null and call it new.
     age = F.when(
         F.col("published_at").isNotNull(),
         F.greatest((now - F.unix_timestamp("published_at")) / 86400.0, F.lit(0.0)),

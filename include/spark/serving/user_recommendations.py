@@ -1,4 +1,4 @@
-"""serving.user_recommendations: what a user's own items lead to, and the best of their categories."""
+"""serving.user_recommendations: items that a user's own items lead to, and the best of the user's categories."""
 
 from typing import Final
 
@@ -50,15 +50,15 @@ def transform(
     Score: affinity × √engaged × (1 + evidence); evidence is the sum of the lifts of the user's items to the candidate,
     each halved for every five items that are newer. docs/recommendations.md says why.
 
-    The affinity to an item of several categories is the mean by their weights; it counts in the category that adds most
-    to it. What the user was shown or engaged with in the 28 days is left out; no category takes more than its quota.
-    Equal scores are ordered by item.
+    For an item of several categories the affinity is the mean by their weights; the item counts in the category that
+    adds most to it. Items that the user was shown or engaged with in the 28 days are left out. No category takes more
+    than its quota. Equal scores are ordered by item.
     """
     known = _known(item_popularity_daily, items)
-    # By user here, and not by what each of its readers makes of it: so it is shuffled once for both.
+    # Partitioned by user here, so that it is shuffled once for both of its readers.
     met = user_items_daily.select("day", "user_id", "item_id").repartition("day", "user_id")
     users = _users(user_category_affinity, met)
-    # Of what is recommended, whether the user met it: by the items themselves, so that the suite can see it.
+    # Whether the user met what is recommended, compared by the items themselves, so that the suite can see it.
     seen_items = met.groupBy("day", "user_id").agg(F.collect_set("item_id").alias("seen_items"))
     candidates = _near(newest(user_items_daily, HISTORY), item_neighbours, known).unionByName(
         _popular(user_category_affinity, known)
@@ -118,8 +118,9 @@ def _known(item_popularity_daily: DataFrame, items: DataFrame) -> DataFrame:
 def _users(user_category_affinity: DataFrame, met: DataFrame) -> DataFrame:
     """A user's affinities, and the hashes of what the user has seen.
 
-    Each candidate of the user bears them while it is scored, and eight bytes are soon carried and compared. An unseen
-    item with the hash of a seen one would be left out: of a million items and a hundred seen, once in 10^11 users.
+    Each candidate of the user carries them while it is scored, and eight bytes are cheap to carry and compare. An
+    unseen item with the hash of a seen one would be left out: with a million items and a hundred seen, once in 10^11
+    users.
     """
     affinities = (
         user_category_affinity.where(F.col("horizon") == HORIZON)
@@ -151,7 +152,7 @@ def _near(histories: DataFrame, item_neighbours: DataFrame, known: DataFrame) ->
 
 
 def _popular(user_category_affinity: DataFrame, known: DataFrame) -> DataFrame:
-    """The items that are engaged with most, of the user's best categories and of all."""
+    """The items with most engagements, in the user's best categories and overall."""
     chosen = user_category_affinity.where((F.col("horizon") == HORIZON) & (F.col("rank") <= CATEGORIES))
     mine = chosen.select("day", "user_id", "category")
     everybody = chosen.where(F.col("rank") == 1).select("day", "user_id", F.lit(ALL).alias("category"))
@@ -169,7 +170,7 @@ def _popular(user_category_affinity: DataFrame, known: DataFrame) -> DataFrame:
 
 
 def _liked(entry: Column) -> Column:
-    """A category with its part of the item's affinity, negated: so the least is the best, and equal ones go by name."""
+    """A category with its part of the item's affinity, negated: so the smallest is the best, and ties go by name."""
     affinity = F.coalesce(F.col("affinities")[entry["category"]], F.col("user_affinity"))
     return F.struct((-entry["weight"] * affinity).alias("against"), entry["category"].alias("category"))
 

@@ -35,9 +35,9 @@ _WHOLE: Final = {
 def read(rows: DataFrame) -> DataFrame:
     """The records of a file's rows, good and bad; ``raw`` is the row as JSON where it has a reason, else null.
 
-    The file's columns decide nothing on their own: a missing column is a missing field of each row, and a
-    column of another type is read value by value, as if the row were JSON. That costs: a million events took 37 s as
-    VARIANT, and most files have the contract's types, whose columns are taken as they are.
+    A missing column is a missing field of each row. A column of another type is read value by value, as if the row were
+    JSON. That is slow: a million events took 37 s as VARIANT. Most files have the contract's types, and their columns
+    are taken as they are.
     """
     types = {field.name: field.dataType for field in rows.schema.fields}
     present = [name for name in EVENT_FIELDS if name in types]

@@ -48,7 +48,7 @@ TIMES = ("date", "hourmin")
 def read(rows: DataFrame) -> DataFrame:
     """The records of a file's rows, good and bad; a row is one event, named by user, video and ``time_ms``.
 
-    There is no row id. Rows that agree in those three are one event logged twice, also where they differ elsewhere.
+    There is no row id. Rows that agree in these three are one event logged twice, even if they differ elsewhere.
     """
     present = [name for name in READ if name in rows.columns]
     texts = rows.select(
@@ -127,7 +127,7 @@ def span(path: Path) -> tuple[datetime, datetime]:
 def replay(path: Path, name: str, shift: timedelta) -> Iterator[tuple[datetime, str, bytes]]:
     """The file as it would have landed ``shift`` later: hour, file name and content for each event hour.
 
-    Of a row only ``time_ms`` changes; ``date`` and ``hourmin``, which are not read, are left out. A row without a
+    In a row only ``time_ms`` changes. ``date`` and ``hourmin``, which are not read, are left out. A row without a
     readable time goes with the row before it, so that dirt lands too. The whole file is held in memory.
 
     Raises:
