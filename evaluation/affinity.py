@@ -94,8 +94,8 @@ def estimated(tables: Lake, train: Impressions, test: Impressions) -> tuple[Floa
     predicted = made.predict(known)
     fit = made.fit
     return predicted, (
-        f"{FEEDMILL}'s probabilities are made by the product's transforms in Spark; their first day is evidence of "
-        "nothing, since no day before it gives it an expectation. Fitted of all users: mean "
+        f"{FEEDMILL}'s probabilities are made by the product's transforms in Spark; their first day is not "
+        "evidence, because no earlier day gives it an expectation. Fitted of all users: mean "
         f"{fit['mean_affinity']:.3f}, and {fit['activity_slope']:+.3f} for each unit of the logarithm of a user's "
         f"impressions; user variance {fit['user_variance']:.3f}, category variance {fit['category_variance']:.3f}. The "
         "NumPy version of the estimator, whose expected rates are counted from the very impressions that they predict, "
@@ -135,8 +135,9 @@ def run() -> None:
         "Each method gives every test impression a probability that it is engaged. Intervals are the middle 95 % of "
         f"{RESAMPLES} bootstrap resamples of users; differences are paired, on the same resamples. Strengths and "
         "variances of the compared methods are chosen on a validation split of the training data, never on the test. "
-        f"*{FEEDMILL}* is expected rate × affinity. Within-user AUC weighs each user's AUC by impressions; methods "
-        "that rank all items of a user alike have 0.5.",
+        f"*{FEEDMILL}* is expected rate × affinity. "
+        "Within-user AUC weights each user's AUC by impressions; a method that ranks all items of a user "
+        "alike gets 0.5.",
     )
     with lake() as tables:
         kuairand(page, tables)
@@ -212,8 +213,9 @@ def movielens(page: Page, tables: Lake) -> None:
     page.head("ML-100K")
     page.text(
         f"A rating is an impression, {data.LIKED} and 5 are engaged, genres are categories in equal parts. A random "
-        "fifth of each user's ratings is the test, another fifth the validation; of the others 3, 10, 50 or all are "
-        "kept for training, expected rates included.",
+        "fifth of each user's ratings "
+        "is the test, another fifth the validation. Of the other ratings, 3, 10, 50 or all are kept for "
+        "training, expected rates included.",
         "There are no days. For the product's tables, which predict a day's impressions from those before it, the "
         f"training ratings stand on two days: the first gives the expected rates of the second. Of all ratings: "
         f"{agreement}",
@@ -288,9 +290,9 @@ def simulated(page: Page, tables: Lake) -> None:
     page.text("**Slope of the truth on the estimate**; 1 is calibrated, below 1 the estimate exaggerates")
     page.table(["estimate", "slope"], list(map(list, slopes.items())))
     page.text(
-        "The truth is a user's ratio for the average item that lives, the log is of the items that policies show, "
-        "which are engaged with so often that a taste adds less to their rate. What the log itself shows of users and "
-        "categories, by their true ratio:"
+        "The truth is a user's ratio for the average live item. The log is about the items that policies "
+        "show. Users engage with these so often that a taste adds less to their rate. The log itself shows "
+        "this of users and categories, by their true ratio:"
     )
     page.table(*_seen_by_truth(made))
 
@@ -309,7 +311,8 @@ def half_lives(page: Page, tables: Lake) -> None:
     }
     page.head("Half-lives")
     page.text(
-        f"What affinities predict of a day from all days before it, each weighted by its age. The simulated feed has "
+        "This is how well affinities predict a day from all days before it, each weighted by its age. "
+        f"The simulated feed has "
         f"{feed.days} days, {feed.users:,} users and {feed.events_per_day:,} impressions a day (seed {feed.seed}), the "
         f"product's expected rates, and tastes that drift and switch; each of its last {TESTED} days is predicted. The "
         "estimator is the NumPy version, as one segment. In brackets: the log loss less that of 28 days, paired."

@@ -258,18 +258,20 @@ def run() -> None:
         "Open Bandit (Saito et al. 2020; the 60,000 rows in the wheel of obp 0.4.1) has a week's log of a policy that "
         "showed items at random: what was clicked there says, by inverse propensity, what another policy's CTR would "
         "have been. Each day but the first is served with `serving.user_recommendations` of the day before, which the "
-        "product's transforms build in Spark from both policies' logs up to then; evaluated are the random policy's "
+        "product's transforms build in Spark from both policies' logs up to then; we evaluate the random policy's "
         "rounds of those days.",
-        "**Users.** The log has no user ids. All people who agree in the four hashed features are one user here, so "
-        "these are rankings for segments; and since what one of them was shown the next has not seen, only what a "
-        "segment clicked counts as seen.",
+        "**Users.** The log has no user ids. All people who agree in the four hashed features are one user here, "
+        "so these are rankings for segments. What one of them was shown, the next person has not seen. So "
+        "only items that a segment clicked count as seen.",
         f"**Policies.** *{FIRST}*: position 1, 2, 3 shows the item of that rank. *{MIXED}*: each position shows one of "
-        "the segment's first ten items; it agrees with more rounds, and so is known better. Where a segment has no "
-        f"ranking yet, or too short a one, any item is as likely as any other. *{UNIFORM}* is the log's own policy. "
+        "the segment's first ten items; it agrees with more rounds, and so is known better. "
+        "If a segment has no ranking yet, or one that is too short, all items are equally likely. "
+        f"*{UNIFORM}* is the log's own policy. "
         "The model of the direct and the doubly robust estimate is the campaign's CTR so far × the item's popularity "
         "in features.item_popularity_daily of the day before.",
-        f"Intervals: 95 %, bootstrap of rounds, {RESAMPLES} resamples. It knows no more than the clicks in the rounds "
-        "that agree: where there is none, its interval is a point, and says nothing.",
+        f"Intervals: 95 %, bootstrap of rounds, {RESAMPLES} resamples. "
+        "The bootstrap knows only the clicks in the rounds that agree. If there is none, the interval is a "
+        "point and says nothing.",
     )
     parts = {**{name: [campaign] for name, campaign in found.items()}, "all three": list(found.values())}
     widest = 0.0

@@ -79,12 +79,15 @@ def run() -> None:
         f"(seed {FEED.seed}; docs/simulator.md). The truth is each item's `ratio` of the last day, how much likelier "
         "the average user is to engage with it than with the mean live item, in the same slot. Popularity is that of "
         "features.item_popularity_daily of that day, made by the product's transforms in Spark; all methods see the "
-        f"same {FEED.days} days. Items that live at the end and were shown. Intervals: bootstrap of items, "
+        f"same {FEED.days} days. "
+        "We judge items that live at the end and were shown. Intervals: "
+        f"bootstrap of items, "
         f"{RESAMPLES} resamples; differences are paired.",
         "The simulator's popular policy, nine tenths of the log, knows the true quality: it shows better items more "
-        "often and higher. So a rate that is inflated by good slots agrees with the truth better than its evidence "
-        "alone could, and a bound that grows with the number of impressions does too. In the tenth that the random "
-        "policy serves, slots and impressions say nothing of the item; the second log is that tenth alone.",
+        "often and higher. "
+        "So a rate inflated by good slots agrees with the truth better than its evidence alone could. So "
+        "does a bound that grows with the number of impressions. In the tenth that the random policy "
+        "serves, slots and impressions say nothing about the item. The second log is that tenth alone.",
     )
     agreement(page, "The whole log", logged, SURFACES)
     agreement(page, "The random policy's tenth", explored, SURFACES[:1])
@@ -239,9 +242,11 @@ def positions(page: Page, logged: Log, explored: Log) -> None:
     """What a place's rate is beside its examination, and how far an item's rate follows its slots."""
     page.head("Position")
     page.text(
-        "How likely a slot is looked at, relative to the first: the simulator's examination, the rate of engagement "
-        "there (`rate` of features.engagement_baseline), which is higher where better items stand, and the rate that "
-        "popularity is measured against (`position_rate`), which compares places by the items that stood in both.",
+        "How likely users are to look at a slot, relative to the first slot. The table compares three "
+        "values: the simulator's examination; the rate of engagement there (`rate` of "
+        "features.engagement_baseline), which is higher if better items stand there; and the rate that "
+        "popularity is measured against (`position_rate`), which compares places by the items that stood "
+        "in both.",
     )
     rows = []
     for surface in SURFACES:

@@ -244,8 +244,9 @@ def splits() -> Iterator[Split]:
     last = int(day.max())
     yield Split(
         "KuaiRand",
-        "All days but the last are the training, the last is the test; the last but one the validation. What a user "
-        "could engage with was chosen by the recommender of the time, which every ranking is measured by here.",
+        "All days but the last are the training, the last is the test; the last but one the validation. "
+        "The recommender of that time chose what a user could engage with, and every ranking is measured "
+        "by that here.",
         impressions.where(day < last),
         impressions.where(day == last),
         impressions.where(day < last - 1),
@@ -434,7 +435,8 @@ def _known(page: Page, known: worth.Worth) -> None:
     page.head("The simulated feed")
     users = len(known.of_method[FEEDMILL])
     page.text(
-        "Logs say what was engaged with of what was shown. In the simulated feed (docs/simulator.md) the truth is "
+        "Logs say which of the shown items users engaged with. "
+        "In the simulated feed (docs/simulator.md) the truth is "
         f"known: the mean true engagement of the first {TOP} items, relative to that of the average user with the "
         "average item, is what a list is worth. Items share nothing there but categories and the days on which they "
         f"live, so that neighbours have nothing to say. {users:,} users; Feedmill lists {known.listed:.1f} items that "

@@ -187,7 +187,7 @@ def _introduction(page: Page, seen: Scene) -> None:
     page.text(
         f"A simulated feed of {FEED.days} days, {FEED.events_per_day:,} impressions a day and {FEED.items} items (seed "
         f"{FEED.seed}; docs/simulator.md), with two trends a day from the fourth day on: engagement with an item on a "
-        "surface × 1.5, 2, 3 or 5 for 3 to 12 hours, and for six in ten of them four times the impressions. Judged are "
+        "surface × 1.5, 2, 3 or 5 for 3 to 12 hours, and for six in ten of them four times the impressions. We judge "
         f"the days from the eighth on: {trends} trends, and {int(seen.quiet.sum()):,} item-hours in which nothing "
         f"trends, nor did in the {HOURS} hours before (an item that is shown more on one surface is so on the others "
         "too, where it counts as neither). Feedmill's scores are made by the product's transforms in Spark.",
@@ -206,10 +206,11 @@ def _detection(page: Page, seen: Scene, of_a_day: Mapping[str, Method], everyone
     exposed = seen.strength["exposure_factor"].to_numpy() > 1
     page.head("Hours to detection")
     page.text(
-        "Of each compared method the table has the variant that finds the trends soonest, chosen in hindsight, in its "
-        "favour, among its pasts (a day, 7, 28, the same hours of 7 days) and the engagements that are added to both "
-        "sides of a ratio. Items of less than a day, of which they know too little, are left out of the compared "
-        f"methods, and nothing of them is found; *{EVERY.removeprefix(', ')}* has them too.",
+        "For each compared method the table shows the variant that finds the trends soonest. It is chosen "
+        "in hindsight, in the method's favour, among its pasts (a day, 7, 28, the same hours of 7 days) "
+        "and the engagements that are added to both sides of a ratio. The compared methods know too little "
+        "about items of less than a day. They leave these items out and find none of their trends; "
+        f"*{EVERY.removeprefix(', ')}* has them too.",
     )
     page.table(["method", "compares with"], [[name, method.variant] for name, method in methods.items()])
     for rate in RATES:
@@ -346,8 +347,10 @@ def _false_alarms(page: Page, seen: Scene, of_a_day: Mapping[str, Method], every
     expected = traffic[np.argsort(traffic)[-8:]].sum() / traffic.sum()
     page.text(
         f"The share of false alarms that fall in the eight busiest hours of the day, {expected:.0%} of the engagements "
-        "and a third of the hours. Where more happens, chance alone lies further from the mean, and so does a rhythm "
-        "that a method does not know. Intervals by day.",
+        "and a third of the hours. "
+        "If more happens, chance alone leads further from the mean, and so does a rhythm that a method "
+        "does not know. "
+        "Intervals by day.",
     )
     page.table(
         ["method", "in the eight busiest hours"],
