@@ -18,7 +18,7 @@ IN_README = ("parse", "build", "transforms", "ranges", "latency")
 
 HEAD = """# Benchmarks
 
-Written by `make bench`; do not edit. `make bench ONLY=parse` measures one question anew.
+Written by `make bench`; do not edit. `make bench ONLY=parse` measures one question again.
 
 A value is the median of at least seven samples. The brackets hold the distribution-free 95 % interval of the median
 (with seven samples: the smallest and the largest). Compared things were measured in turns, A B A B …, and a ratio is
