@@ -19,22 +19,30 @@ from typer.testing import CliRunner
 
 from feedmill.cli.app import app
 from feedmill.deployment import Deployment
-from feedmill.doctor import examination
-from feedmill.doctor.findings import (
+from feedmill.doctor import examination, rules
+from feedmill.doctor.build_rules import DeadClaim, NoClaim
+from feedmill.doctor.facts import Facts, Reader, Recorded, TableFacts, Unread, Unrecorded, Waiting, Worker
+from feedmill.doctor.landing_rules import (
     GRACE,
     Astray,
-    Facts,
-    Finding,
-    Ill,
-    Reader,
-    Recorded,
-    TableFacts,
-    Unread,
-    Unrecorded,
-    Waiting,
-    Worker,
+    Closed,
+    FileChanged,
+    FileGone,
+    LeftRegistration,
+    Misplaced,
+    NotRead,
+    NotRegistered,
     astray,
-    findings,
+)
+from feedmill.doctor.rule import Finding, Rule
+from feedmill.doctor.rules import findings
+from feedmill.doctor.table_rules import (
+    DdlDiffers,
+    LedgerBehind,
+    NotInLedger,
+    OpenIntent,
+    RowsDiffer,
+    UnrecordedCommit,
     not_compared,
 )
 from feedmill.flow.build import written
@@ -65,13 +73,33 @@ def test_the_same_on_both_sides_is_well() -> None:
     assert compare(recorded={START: Recorded(3, "d")}, on_main={START: 3}, newest=(1, 100)) == []
 
 
+def test_what_the_doctor_mends() -> None:
+    listed = (*rules.LEDGER, *rules.EACH_TABLE, *rules.BUILDS, *rules.FILES)
+    assert {(rule.ill, type(rule).__name__) for rule in listed if rule.mend is not None} == {
+        ("unrecorded commit", "UnrecordedCommit"),
+        ("open intent", "OpenIntent"),
+        ("branch left behind", "LeftBranch"),
+        ("dead claim", "DeadClaim"),
+        ("build without claim", "NoClaim"),
+        ("registration left behind", "LeftRegistration"),
+    }
+
+
+def test_every_rule_is_listed_once() -> None:
+    def kinds(rule: type[Any]) -> set[type[Any]]:
+        return {rule} | {kind for below in rule.__subclasses__() for kind in kinds(below)}
+
+    listed = [type(rule) for rule in (*rules.LEDGER, *rules.EACH_TABLE, *rules.BUILDS, *rules.FILES)]
+    assert sorted(listed, key=str) == sorted((k for k in kinds(Rule) if hasattr(k, "ill")), key=str)
+
+
 def test_a_partition_without_rows_has_no_files() -> None:
     assert compare(recorded={START: Recorded(0, "0")}) == []
 
 
 def test_rows_that_differ_are_named_with_both_counts() -> None:
     (found,) = compare(recorded={START: Recorded(3, "d"), NEXT: Recorded(5, "e")}, on_main={START: 4})
-    assert found.ill is Ill.ROWS_DIFFER
+    assert found.ill == RowsDiffer.ill
     assert "2026-05-01T00 (ledger 3, main 4), 2026-05-01T01 (ledger 5, main 0)" in str(found)
 
 
@@ -81,7 +109,7 @@ def test_as_many_rows_but_others_are_found_by_their_digest() -> None:
         on_main={START: 3, NEXT: 5},
         digests={START: "other", NEXT: "e"},
     )
-    assert (found.ill, found.names) == (Ill.ROWS_DIFFER, ("2026-05-01T00",))
+    assert (found.ill, found.names) == (RowsDiffer.ill, ("2026-05-01T00",))
 
 
 def test_another_digest_of_other_code_s_rows_accuses_nobody_and_is_counted() -> None:
@@ -90,29 +118,29 @@ def test_another_digest_of_other_code_s_rows_accuses_nobody_and_is_counted() -> 
     facts = TableFacts(TABLE, recorded, on_main, digests={START: "other", NEXT: "e", AFTER: "f"})
     assert findings(Facts(START, 1, 100, [facts])) == []
     (said,) = not_compared(Facts(START, 1, 100, [facts]))
-    assert said.startswith("demo.hourly: the rows of 1 partition are not compared: other code than today's made them")
+    assert said.startswith("demo.hourly: the rows of 1 partition could not be compared: older code built them")
     fewer = replace(facts, on_main={**on_main, START: 2})
-    assert ills(findings(Facts(START, 1, 100, [fewer]))) == [Ill.ROWS_DIFFER], "fewer rows are no matter of columns"
+    assert ills(findings(Facts(START, 1, 100, [fewer]))) == [RowsDiffer.ill], "fewer rows are no matter of columns"
     assert not_compared(Facts(START, 1, 100, [fewer])) == []
 
 
 def test_a_commit_that_the_ledger_lacks_explains_its_partitions() -> None:
     (found,) = compare(on_main={START: 3}, unrecorded=[Unrecorded("b1", frozenset({START}))])
-    assert (found.ill, found.names) == (Ill.UNRECORDED, ("b1",))
+    assert (found.ill, found.names) == (UnrecordedCommit.ill, ("b1",))
     assert "--mend" in found.mend
 
 
 def test_many_partitions_are_one_finding_of_few_ranges() -> None:
     many = {START + hours(n): 1 for n in range(48)}
     (found,) = compare(on_main=many)
-    assert found.ill is Ill.NOT_IN_LEDGER
-    assert "48 rows of 2026-05-01T00 to 2026-05-03T00" in found.what
+    assert found.ill == NotInLedger.ill
+    assert "48 rows that the ledger does not know, in 2026-05-01T00 to 2026-05-03T00" in found.what
     assert len(found.names) == 48
 
 
 def test_a_commit_of_a_build_that_the_ledger_never_knew_means_that_it_is_older() -> None:
     (found,) = compare(on_main={START: 3}, unrecorded=[Unrecorded("b1", frozenset({START}), known=False)])
-    assert (found.ill, found.names) == (Ill.LEDGER_BEHIND, ("b1",))
+    assert (found.ill, found.names) == (LedgerBehind.ill, ("b1",))
 
 
 @pytest.mark.parametrize("newest", [(1, 101), (2, 1)])
@@ -120,7 +148,7 @@ def test_a_commit_beyond_the_counter_or_of_a_later_epoch_means_that_the_ledger_i
     newest: tuple[int, int],
 ) -> None:
     (found,) = compare(newest=newest)
-    assert found.ill is Ill.LEDGER_BEHIND
+    assert found.ill == LedgerBehind.ill
     assert "feedmill ledger rebuild" in found.mend
 
 
@@ -130,7 +158,7 @@ def test_a_landed_file_has_until_the_next_hour_s_build_to_be_registered() -> Non
 
     assert waiting(NEXT + GRACE, START) == []
     assert waiting(NEXT + GRACE * 2, NEXT + GRACE) == [], "landed late, a moment ago"
-    assert [f.ill for f in waiting(NEXT + GRACE * 2, START)] == [Ill.NOT_REGISTERED]
+    assert [f.ill for f in waiting(NEXT + GRACE * 2, START)] == [NotRegistered.ill]
 
 
 DAILY = Table("demo.daily", DAY, [Files("items", days(3))], TEAM, 2, days(400))
@@ -193,19 +221,19 @@ def test_a_file_that_no_build_reads_is_named_by_its_folder_and_with_the_ranges_t
     ]
     readers = [replace(HOURLY_FROM_2, first=MAY_10), DAILY_FROM_8]
     (found,) = findings(Facts(MAY_10, 1, 1, unread=early, readers={"events": readers}))
-    assert (found.ill, len(found.names)) == (Ill.NOT_READ, 4)
+    assert (found.ill, len(found.names)) == (NotRead.ill, 4)
     assert found.what == (
-        "4 registered files of hours from before the first that was published: "
+        "no scheduled build reads 4 registered files, because the hour is before the first published hour: "
         "file:///log/2026-05-01T00 (2), file:///log/2026-05-02T00 (2)"
     )
     assert found.mend == (
-        "`feedmill build demo.hourly --start 2026-05-01T00 --end 2026-05-10T12` and "
+        "To read them, run `feedmill build demo.hourly --start 2026-05-01T00 --end 2026-05-10T12` and "
         "`feedmill build demo.daily --start 2026-05-04 --end 2026-05-08`, "
-        "or their DAGs with this start and end, read them."
+        "or trigger the tables' DAGs with the same start and end."
     )
     at_work = Worker("b1", DAILY.name, "dag/run", hours(0))
     facts = Facts(MAY_10, 1, 1, workers=[at_work], unread=early, readers={"events": readers})
-    assert Ill.NOT_READ not in {one.ill for one in findings(facts)}, "of history that is built, hours come as they may"
+    assert NotRead.ill not in {one.ill for one in findings(facts)}, "of history that is built, hours come as they may"
 
 
 def test_late_files_of_an_hour_before_the_first_are_found_until_it_is_built(
@@ -227,9 +255,9 @@ def test_late_files_of_an_hour_before_the_first_are_found_until_it_is_built(
     shop.publish(shop.build(Range.one(newest, HOUR), {newest: 4}, 1))
     land(HOUR.name_of(gap))
     (found,) = see()
-    assert (found.ill, found.names) == (Ill.NOT_READ, (late.as_uri(),)), "the hour that is overdue tomorrow is status's"
+    assert (found.ill, found.names) == (NotRead.ill, (late.as_uri(),)), "the hour that is overdue tomorrow is status's"
     begin, end = HOUR.name_of(early), HOUR.name_of(newest)
-    assert found.mend.startswith(f"`feedmill build demo.hourly --start {begin} --end {end}`, ")
+    assert f"run `feedmill build demo.hourly --start {begin} --end {end}`, " in found.mend
     shop.publish(shop.build(Range(early, newest, HOUR), {}, 2))
     assert see() == []
 
@@ -247,13 +275,15 @@ def test_a_file_of_a_year_to_come_is_found_until_it_is_moved_and_its_registratio
     wrong.write_text("{}\n")
     discover()
     (found,) = see()
-    assert (found.ill, found.names) == (Ill.NOT_READ, (wrong.as_uri(),))
-    assert found.what == f"1 registered file of hours that are still to come: {wrong.parent.as_uri()} (1)"
+    assert (found.ill, found.names) == (NotRead.ill, (wrong.as_uri(),))
+    assert found.what == (
+        f"no scheduled build reads 1 registered file, because the hour is still to come: {wrong.parent.as_uri()} (1)"
+    )
     assert "Move them to the folder of the hour in which they arrived" in found.mend
     cure(deployment)
     assert see() == [found], "it lies there still"
     log.rename(log.with_name("unmounted"))
-    assert {one.ill for one in see()} == {Ill.FILE_ALTERED, Ill.NOT_READ}, "nobody knows whether it was moved"
+    assert {one.ill for one in see()} == {FileGone.ill, NotRead.ill}, "nobody knows whether it was moved"
     cure(deployment)
     log.with_name("unmounted").rename(log)
     assert see() == [found], "and nothing was forgotten"
@@ -262,7 +292,7 @@ def test_a_file_of_a_year_to_come_is_found_until_it_is_moved_and_its_registratio
     wrong.rename(right)
     discover()
     (left,) = see()
-    assert (left.ill, left.names) == (Ill.LEFT_REGISTRATION, (wrong.as_uri(),))
+    assert (left.ill, left.names) == (LeftRegistration.ill, (wrong.as_uri(),))
     cure(deployment)
     assert see() == []
     with deployment.ledger.transaction() as session:
@@ -278,8 +308,8 @@ def test_a_folder_that_names_no_hour_is_named_until_its_files_are_moved(
     path.write_text("{}\n")
     landing.discover(deployment.lake.landing, deployment.sources, ["events"], deployment.ledger, datetime.now(UTC))
     (finding,) = see()
-    assert finding.ill is Ill.MISPLACED
-    assert f"1 file lies in {path.parent.as_uri()}, which names no arrival hour" in finding.what
+    assert finding.ill == Misplaced.ill
+    assert f"1 file lies in {path.parent.as_uri()}, whose name is not an arrival hour" in finding.what
     placed = landing_zone / "log" / "2026-05-01T00" / "a.jsonl"
     placed.parent.mkdir()
     path.rename(placed)
@@ -300,11 +330,11 @@ def test_a_file_that_cannot_be_opened_is_named_with_its_reason_until_it_can(
 
     discover()
     (finding,) = see()
-    assert (finding.ill, finding.names) == (Ill.CLOSED, (link.as_uri(),))
+    assert (finding.ill, finding.names) == (Closed.ill, (link.as_uri(),))
     assert f"1 landed file cannot be opened: {link.as_uri()} (No such file or directory)" in finding.what
-    assert "Let Feedmill's user read them, or take them away" in finding.mend
+    assert "Give Feedmill's user read access, or take the files away" in finding.mend
     (folder / ".a.jsonl").write_text("{}\n")
-    assert ills(see()) == [Ill.NOT_REGISTERED]
+    assert ills(see()) == [NotRegistered.ill]
     discover()
     assert see() == []
 
@@ -330,10 +360,10 @@ def see(deployment: Deployment) -> Callable[[], list[Finding]]:
 
 
 def cure(deployment: Deployment) -> None:
-    examination.mend(deployment, list(deployment.tables), datetime.now(UTC))
+    rules.mend(deployment, list(deployment.tables), datetime.now(UTC))
 
 
-def ills(found: list[Finding]) -> list[Ill]:
+def ills(found: list[Finding]) -> list[str]:
     return [one.ill for one in found]
 
 
@@ -355,7 +385,7 @@ def test_a_commit_whose_process_died_is_found_and_recorded(
         patch.setattr(publishes, "record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             shop.publish(build)
-    assert ills(see()) == [Ill.UNRECORDED, Ill.OPEN_INTENT]
+    assert ills(see()) == [UnrecordedCommit.ill, OpenIntent.ill]
     cure(deployment)
     assert see() == []
     assert shop.recorded() == {START: (build, 4), NEXT: (build, 4)}
@@ -368,7 +398,7 @@ def test_an_intent_without_a_commit_is_settled_and_the_build_can_still_be_publis
     build = shop.build(ONE, each(ONE, 4), 1)
     with shop.ledger.transaction() as session:
         publishes.write_intent(session, builds.get(session, build), [START])
-    assert ills(see()) == [Ill.OPEN_INTENT]
+    assert ills(see()) == [OpenIntent.ill]
     cure(deployment)
     assert see() == []
     assert shop.publish(build).published == [START]
@@ -384,7 +414,7 @@ def test_dead_builds_are_marked_and_their_branches_dropped(
             update(Claim).where(Claim.build_id == silent.id).values(heartbeat_at=func.now() - timedelta(minutes=2))
         )
         session.execute(delete(Claim).where(Claim.build_id == alone.id))
-    assert ills(see()) == [Ill.DEAD_CLAIM, Ill.NO_CLAIM]
+    assert ills(see()) == [DeadClaim.ill, NoClaim.ill]
     assert "test/run" in str(see()[0])
     cure(deployment)
     assert see() == []
@@ -414,14 +444,14 @@ def test_rows_written_by_hand_and_rows_lost_in_the_ledger_are_found(
     with shop.ledger.transaction() as session:
         session.execute(delete(Partition).where(Partition.partition == NEXT))
         session.execute(delete(Publish).where(Publish.partition == NEXT))
-    assert ills(see()) == [Ill.NOT_IN_LEDGER, Ill.ROWS_DIFFER]
+    assert ills(see()) == [NotInLedger.ill, RowsDiffer.ill]
 
 
 def test_an_edited_ddl_is_found_until_a_build_applies_it(shop: Workshop, see: Callable[[], list[Finding]]) -> None:
     path = shop.lake.project / shop.table.ddl_path
     path.write_text(path.read_text().replace("'What it is.'", "'What it is called.'"))
     (found,) = see()
-    assert (found.ill, found.mend) == (Ill.DDL_DIFFERS, "Its next build applies it.")
+    assert (found.ill, found.mend) == (DdlDiffers.ill, "The table's next build applies it.")
     shop.lake.ensure(shop.table)
     assert see() == []
     path.write_text(path.read_text().replace("item STRING", "item BIGINT"))
@@ -445,7 +475,7 @@ def test_a_new_column_accuses_nobody_and_rows_that_changed_are_still_found(
         shop.judge(build.id, True)
         shop.publish(build.id)
 
-    def see() -> tuple[list[tuple[Ill, tuple[str, ...]]], list[str]]:
+    def see() -> tuple[list[tuple[str, tuple[str, ...]]], list[str]]:
         facts = examination.examine(deployment, [shop.table], datetime.now(UTC), rows=True)
         return [(f.ill, f.names) for f in findings(facts)], not_compared(facts)
 
@@ -454,22 +484,22 @@ def test_a_new_column_accuses_nobody_and_rows_that_changed_are_still_found(
     path = shop.lake.project / shop.table.ddl_path
     path.write_text(path.read_text().replace("    version", "    note STRING COMMENT 'Why.',\n    version"))
     waits = (
-        "demo.hourly: the rows of 1 partition are not compared: "
-        "include/sql/demo/hourly.sql has columns that nothing is published with yet: note."
+        "demo.hourly: the rows of 1 partition could not be compared: "
+        "include/sql/demo/hourly.sql has new columns, and no build with them is published yet: note."
     )
-    assert see() == ([(Ill.DDL_DIFFERS, ())], [waits])
+    assert see() == ([(DdlDiffers.ill, ())], [waits])
     shop.lake.ensure(shop.table)
     assert see() == ([], [waits]), "the table has it, and main's head has not"
     publish(NEXT, 1)
     found, (said,) = see()
     assert found == []
-    assert "the rows of 1 partition are not compared: other code than today's made them" in said
+    assert "the rows of 1 partition could not be compared: older code built them" in said
     rows = shop.lake.load(shop.table).scan(row_filter=f"hour = '{NEXT.isoformat()}'").to_arrow()
     shop.lake.load(shop.table).overwrite(
         rows.set_column(rows.schema.get_field_index("version"), "version", pa.array([1, 9], pa.int64())),
         overwrite_filter=f"hour = '{NEXT.isoformat()}'",
     )
-    assert see() == ([(Ill.ROWS_DIFFER, ("2026-05-01T01",))], [said])
+    assert see() == ([(RowsDiffer.ill, ("2026-05-01T01",))], [said])
 
 
 def test_files_that_are_gone_changed_or_not_registered_are_found(
@@ -487,7 +517,7 @@ def test_files_that_are_gone_changed_or_not_registered_are_found(
     (folder / "b.jsonl").unlink()
     (folder / "d.jsonl").write_text("{}\n")
     found = see()
-    assert ills(found) == [Ill.FILE_ALTERED, Ill.FILE_ALTERED, Ill.NOT_REGISTERED]
+    assert ills(found) == [FileGone.ill, FileChanged.ill, NotRegistered.ill]
     assert [[Path(name).name for name in one.names] for one in found] == [["b.jsonl"], ["a.jsonl"], ["d.jsonl"]]
 
 
@@ -507,7 +537,7 @@ def test_the_command_mends_says_what_is_left_and_ends_with_1_until_all_is_well(
     code, found = run("doctor", shop.table.name)
     assert (code, [one["ill"] for one in found]) == (1, ["open intent", "branch left behind"])
     code, found = run("doctor", "--mend")
-    assert (code, [one["names"] for one in found]) == (1, [["stranger"]])
+    assert (code, [(one["names"], one["mended_by_doctor"]) for one in found]) == (1, [(["stranger"], False)])
     shop.publish(build)
     code, done = run("ledger", "rebuild")
     assert (code, done["commits"], done["partitions"]) == (0, 1, 1)
@@ -519,4 +549,4 @@ def test_a_ledger_that_is_older_than_the_lake_is_found(shop: Workshop, see: Call
     shop.publish(shop.build(ONE, each(ONE, 4), 1))
     with shop.ledger.transaction() as session:
         lock_counter(session).value = 0
-    assert ills(see()) == [Ill.LEDGER_BEHIND]
+    assert ills(see()) == [LedgerBehind.ill]

@@ -21,8 +21,10 @@ from sqlalchemy import create_engine, delete, select, text
 
 from feedmill.deployment import Deployment
 from feedmill.doctor import examination
-from feedmill.doctor.findings import Ill, findings
-from feedmill.doctor.rebuild import Rebuilt, numbers, rebuild
+from feedmill.doctor.landing_rules import NotRead
+from feedmill.doctor.rebuild import Rebuilt, rebuild
+from feedmill.doctor.rebuild_numbers import numbers
+from feedmill.doctor.rules import findings
 from feedmill.flow.publish import LedgerBehindError, NothingToPublishError, publish, reconcile
 from feedmill.freshness import load as facts
 from feedmill.freshness.staleness import frozen_because, stale_because
@@ -265,9 +267,9 @@ def _check(done: Rebuilt, mill: Mill, found: Ledger, truth: dict[str, Any], trul
         begins = list(session.scalars(select(Build.begin)))
         assert done.counter >= max([*begins, *session.scalars(select(Partition.number))], default=0)
     left = findings(examination.examine(mill.deployment(found), list(TABLES), NOW))
-    assert {finding.ill.value for finding in left} <= {"branch left behind", "file that no build reads"}
+    assert {finding.ill for finding in left} <= {"branch left behind", "file that no build reads"}
     # What was landed for an hour from before the first that was published; and never what a published one read.
-    unread = {name for finding in left if finding.ill is Ill.NOT_READ for name in finding.names}
+    unread = {name for finding in left if finding.ill == NotRead.ill for name in finding.names}
     assert not unread & set().union(*read[0].values())
 
 
@@ -470,16 +472,16 @@ def test_a_number_is_above_the_begin_of_every_reader_that_had_not_covered_it_and
         TREND.name: [commit(TREND, 3, 8, clean=1), commit(TREND, 4, 20, clean=2), commit(TREND, 5, 12, clean=1)],
     }
     given = numbers(TABLES, history, {}, 0)
-    assert 5 < given[CLEAN.name, 1] <= 8
-    assert 12 < given[CLEAN.name, 2] <= 20
+    assert 5 < given.of_commit[CLEAN.name, 1] <= 8
+    assert 12 < given.of_commit[CLEAN.name, 2] <= 20
 
 
 def test_a_reader_whose_pins_say_nothing_counts_as_not_covered() -> None:
     history = {CLEAN.name: [commit(CLEAN, 1, 5)], TREND.name: [commit(TREND, 2, 90)]}
-    assert numbers(TABLES, history, {}, 0)[CLEAN.name, 1] == 91
+    assert numbers(TABLES, history, {}, 0).of_commit[CLEAN.name, 1] == 91
 
 
 def test_a_number_that_the_ledger_knows_is_kept_and_what_it_does_not_know_came_after_it() -> None:
     history = {CLEAN.name: [commit(CLEAN, 1, 5, "x"), commit(CLEAN, 2, 6, "y")]}
     given = numbers(TABLES, history, {(CLEAN.name, 1): 9}, 40)
-    assert (given[CLEAN.name, 1], given[CLEAN.name, 2]) == (9, 41)
+    assert (given.of_commit[CLEAN.name, 1], given.of_commit[CLEAN.name, 2]) == (9, 41)

@@ -19,8 +19,8 @@ from sqlalchemy import func, select, update
 
 from feedmill import connections
 from feedmill.deployment import Deployment
-from feedmill.doctor import examination
-from feedmill.doctor.findings import Finding, findings
+from feedmill.doctor import examination, rules
+from feedmill.doctor.rule import Finding
 from feedmill.flow.build import build
 from feedmill.flow.check import check
 from feedmill.flow.publish import Outcome, publish
@@ -124,8 +124,8 @@ class Ground:
         """What the doctor finds, after mending where asked."""
         tables = list(self.deployment.tables)
         if mend:
-            examination.mend(self.deployment, tables, datetime.now(UTC))
-        return findings(examination.examine(self.deployment, tables, datetime.now(UTC), rows=False))
+            rules.mend(self.deployment, tables, datetime.now(UTC))
+        return rules.findings(examination.examine(self.deployment, tables, datetime.now(UTC), rows=False))
 
     def stale(self, name: str) -> list[datetime]:
         with self.deployment.ledger.transaction() as session:

@@ -1,4 +1,4 @@
-"""``feedmill doctor``: what the ledger, Iceberg and the landing zone disagree on, and how to mend it."""
+"""``feedmill doctor``: where ledger, Iceberg and landing zone disagree, and how to mend it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from feedmill.cli.options import utc_now
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from feedmill.doctor.findings import Finding
+    from feedmill.doctor.rule import Finding
 
 
 def doctor(
-    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE…]", help="Only these; without, all.")] = None,
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE…]", help="Default: all tables.")] = None,
     mend: Annotated[
         bool,
         typer.Option(
             "--mend",
-            help="First mend what is always safe: record commits that the ledger lacks, settle intents, mark dead "
-            "builds as interrupted, drop branches that nobody needs, and registrations of files that were moved out of "
-            "a wrong hour. No row changes.",
+            help="First mend what is always safe to mend: record commits that the ledger lacks, close the intents of "
+            "dead publishes, mark dead builds as interrupted, drop branches that nobody needs, and forget files that "
+            "were moved out of the folder of a wrong hour. No row changes.",
         ),
     ] = False,
     rows: Annotated[
         bool,
-        typer.Option("--rows", help="Also read every published row (in Spark) and every registered file again."),
+        typer.Option("--rows", help="Also read all published rows (in Spark) and all registered files again."),
     ] = False,
 ) -> None:
     """Compare ledger, Iceberg and landing zone; each finding says how to mend it.
@@ -40,24 +40,24 @@ def doctor(
 
       feedmill doctor --mend
 
-    Harmless at any time. What is stale or overdue is no finding: `feedmill status` shows it.
+    It is harmless at any time. Stale or overdue partitions are no findings: `feedmill status` shows them.
 
-    Of rows that other code than today's made, --rows says how many it could not compare: their columns may be others.
+    --rows cannot compare partitions that older code built, because their columns may differ. It says how many.
 
-    Exits with 0 where all agree, 1 with findings.
+    Exits with 0 if there are no findings, else with 1.
     """
     from feedmill.deployment import open_deployment
-    from feedmill.doctor import examination
-    from feedmill.doctor.findings import findings, not_compared
+    from feedmill.doctor import examination, rules
+    from feedmill.doctor.table_rules import not_compared
 
     out = output()
     deployment = open_deployment()
     chosen = [deployment.tables[name] for name in tables] if tables else list(deployment.tables)
     with out.steps(f"looking at {len(chosen)} tables"):
         if mend:
-            examination.mend(deployment, chosen, utc_now())
+            rules.mend(deployment, chosen, utc_now())
         facts = examination.examine(deployment, chosen, utc_now(), rows=rows)
-    found = findings(facts)
+    found = rules.findings(facts)
     out.result([_plain(one) for one in found], _text(found, len(chosen)))
     for sentence in not_compared(facts):
         out.note(sentence, style="yellow")
@@ -65,15 +65,13 @@ def doctor(
 
 
 def _plain(one: Finding) -> dict[str, Any]:
-    from feedmill.doctor.findings import MENDED
-
     return {
-        "ill": one.ill.value,
+        "ill": one.ill,
         "table": one.table or None,
         "what": one.what,
         "mend": one.mend,
         "names": list(one.names),
-        "mended_by_doctor": one.ill in MENDED,
+        "mended_by_doctor": one.by_doctor,
     }
 
 
@@ -82,5 +80,5 @@ def _text(found: list[Finding], tables: int) -> RenderableType:
     from rich.text import Text
 
     if not found:
-        return f"Well: ledger, Iceberg and landing zone agree on {tables} tables."
-    return Group(*(Text.assemble((f"{one.ill.value}  ", "bold"), str(one)) for one in found))
+        return f"All is well: ledger, Iceberg and landing zone agree on {tables} tables."
+    return Group(*(Text.assemble((f"{one.ill}  ", "bold"), str(one)) for one in found))

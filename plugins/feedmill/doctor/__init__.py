@@ -1,1 +1,1 @@
-"""What is wrong between ledger, lake and landing zone; mending it, and rebuilding a ledger that was lost."""
+"""Finding and mending differences between ledger, lake and landing zone; rebuilding a lost ledger."""

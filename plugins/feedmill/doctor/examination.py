@@ -1,4 +1,4 @@
-"""The doctor's eyes and hands: gathers what :mod:`feedmill.doctor.findings` compares, and mends what can be."""
+"""The doctor's eyes: gathers the facts that the rules compare, and changes nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from feedmill.deployment import Deployment
-from feedmill.doctor import findings as doctor
-from feedmill.doctor.findings import Facts, Reader, Recorded, TableFacts, Unread, Unrecorded, Waiting, Worker
+from feedmill.doctor.facts import Facts, Reader, Recorded, TableFacts, Unread, Unrecorded, Waiting, Worker
 from feedmill.flow import publish
 from feedmill.freshness.identity import identity
 from feedmill.lake import ddl as ddl_module
@@ -22,7 +21,7 @@ from feedmill.lake.ddl import IncompatibleError
 from feedmill.lake.schema import DdlError
 from feedmill.landing import discover as landing
 from feedmill.landing.discover import Landed
-from feedmill.ledger import builds, files, publishes
+from feedmill.ledger import files, publishes
 from feedmill.ledger.builds import CLAIM_EXPIRES
 from feedmill.ledger.models import Build, BuiltPartition, Claim, Counter, File, Partition, Publish
 from feedmill.spec import KINDS, FileKind, Files, Table
@@ -32,59 +31,34 @@ _BRANCH = "build_"
 
 
 def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, rows: bool = False) -> Facts:
-    """Look at these tables, and at the landing zone; harmless at any time, while builds and publishes go on.
+    """Look at these tables and at the landing zone. This is harmless at any time, also during builds and publishes.
 
-    ``rows`` also reads what is published again, in Spark, and every registered file, for their digests.
+    With ``rows``, Spark also reads all published rows again, and every registered file is read again, to compare
+    digests.
 
     Raises:
-        SparkUnavailableError: with ``rows``, the Spark server does not answer.
+        SparkUnavailableError: with ``rows``, if the Spark server does not answer.
     """
-    looked = [_table(deployment, table, rows) for table in tables]
+    looked = [table_facts(deployment, table, rows) for table in tables]
     found = landing.landed(deployment.lake.landing, deployment.sources.values())
     waiting, altered, misplaced = _files(deployment, found, rows)
     with deployment.ledger.transaction() as session:
-        unread = _unread(session, deployment, found)
+        not_read = unread(session, deployment, found)
         counter = session.execute(select(Counter)).scalar_one()
-        workers = _workers(session, tables)
-        readers = _readers(session, deployment)
-    for url in doctor.moved(unread, readers, now):
-        altered.pop(url, None)
-    return Facts(now, counter.epoch, counter.value, looked, workers, altered, waiting, misplaced, unread, readers)
+        at_work = workers(session, tables)
+        readers_of = readers(session, deployment)
+    return Facts(now, counter.epoch, counter.value, looked, at_work, altered, waiting, misplaced, not_read, readers_of)
 
 
-def mend(deployment: Deployment, tables: Sequence[Table], now: datetime) -> None:
-    """Mend what is always safe: dead builds, unrecorded commits, settled intents, branches that nobody needs.
-
-    And registrations of files that lay in the folder of a wrong hour and were moved, where no build has read them.
-
-    Raises:
-        LedgerBehindError: the ledger is older than the lake; `feedmill ledger rebuild` comes first.
-    """
-    ledger, lake = deployment.ledger, deployment.lake
-    with ledger.transaction() as session:
-        for worker in _workers(session, tables):
-            # A process that sleeps rather than being dead finds its claim gone when it wakes, and stops.
-            builds.interrupted(session, worker.build_id, "its process died")
-    for table in tables:
-        with ledger.table_lock(table.name):
-            publish.reconcile(table, ledger, lake)
-        for build_id in _table(deployment, table, rows=False).branches:
-            publish.drop_branch(table, build_id, lake)
-    found = landing.landed(lake.landing, deployment.sources.values())
-    with ledger.transaction() as session:
-        unread = _unread(session, deployment, found)
-        files.forget(session, doctor.moved(unread, _readers(session, deployment), now), deployment.tables)
-
-
-def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
-    """One table; under its lock, so that no publish is between its commit and its rows in the ledger."""
+def table_facts(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
+    """Look at one table. Its lock is held, so that no publish is between its commit and its rows in the ledger."""
     ledger, lake = deployment.ledger, deployment.lake
     with ledger.table_lock(table.name):
         iceberg = lake.load_if_exists(table)
-        # Iceberg first: a branch is younger than its build's row in the ledger.
+        # Iceberg is read first: a build's row in the ledger is older than its branch.
         with ledger.transaction() as session:
             found = list(session.scalars(select(Partition).where(Partition.table_name == table.name)))
-            # Retention writes that before it deletes, and may be between the two.
+            # Retention writes `expired` before it deletes, and may be between the two.
             expired = {row.partition for row in found if row.expired_at is not None}
             today = _identity(deployment, table) if rows else None
             recorded = {
@@ -127,7 +101,7 @@ def _table(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
 
 
 def _branches(session: Session, iceberg: IcebergTable) -> tuple[dict[str, str], list[str]]:
-    """Branches that nobody needs any more, with their builds' states; and those of builds that are unknown."""
+    """Branches that nobody needs any more, with the states of their builds; and branches of unknown builds."""
     ids = [name.removeprefix(_BRANCH) for name in iceberg.metadata.refs if name.startswith(_BRANCH)]
     known = {build.id: build for build in session.scalars(select(Build).where(Build.id.in_(ids)))}
     epoch = session.execute(select(Counter.epoch)).scalar_one()
@@ -142,7 +116,7 @@ def _branches(session: Session, iceberg: IcebergTable) -> tuple[dict[str, str], 
 
 
 def _settled(session: Session, build: Build) -> bool:
-    """Whether each partition that the build wrote was published, by it or by a build that began later."""
+    """Whether each partition that the build wrote was published, by this build or by one that began later."""
     wrote = select(BuiltPartition.partition).where(BuiltPartition.build_id == build.id)
     moved = select(Publish.partition).where(Publish.build_id == build.id)
     superseded = select(Partition.partition).where(
@@ -159,24 +133,24 @@ def _identity(deployment: Deployment, table: Table) -> str | None:
 
 
 def _other_columns(deployment: Deployment, table: Table, iceberg: IcebergTable, head: Snapshot) -> str | None:
-    """Why no digest can be computed of main's head, which has its own columns: the DDL asks for others; None: it can.
+    """Why no digest can be computed for main's head: it has other columns than the DDL. None if it can.
 
-    A build adds columns to the table before it writes, and main's head has them once a build with them is published.
+    A build adds new columns to the table before it writes. Main's head has them once such a build is published.
     """
     schema = iceberg.schema() if head.schema_id is None else iceberg.schemas()[head.schema_id]
     spec = tuple(field.name for field in iceberg.spec().fields)
     try:
         change = ddl_module.evolution(deployment.lake.ddl(table), schema, spec, "")
     except (DdlError, IncompatibleError):
-        return f"{table.ddl_path} differs from the table"
+        return f"{table.ddl_path} has other columns than the table"
     if change.add:
         names = ", ".join(column.name for column in change.add)
-        return f"{table.ddl_path} has columns that nothing is published with yet: {names}"
+        return f"{table.ddl_path} has new columns, and no build with them is published yet: {names}"
     return None
 
 
 def _digests(deployment: Deployment, table: Table, snapshot_id: int, partitions: list[datetime]) -> dict[datetime, str]:
-    """Digests of the rows on main, as a build computes them of its branch."""
+    """Digests of the rows on main, computed as a build computes them for its branch."""
     import uuid
 
     from feedmill.flow.build import written
@@ -197,18 +171,19 @@ def _ddl(deployment: Deployment, table: Table, iceberg: IcebergTable) -> tuple[s
         spec = tuple(field.name for field in iceberg.spec().fields)
         change = ddl_module.evolution(ddl, iceberg.schema(), spec, iceberg.properties.get("comment", ""))
     except (DdlError, IncompatibleError) as error:
-        return str(error).rstrip("."), "Its maintainer decides; until then no build of it succeeds."
+        return str(error).rstrip("."), "The table's maintainer must decide. Until then its builds fail."
     if not change:
         return None
     what = [f"column {column.name} is new" for column in change.add]
     if change.comments or change.table_comment is not None:
         what.append("comments changed")
-    return f"{table.ddl_path} is not applied yet: {', '.join(what)}", "Its next build applies it."
+    return f"{table.ddl_path} is not applied yet: {', '.join(what)}", "The table's next build applies it."
 
 
-def _unread(session: Session, deployment: Deployment, landed: Iterable[Landed]) -> list[Unread]:
-    """Registered files that no build has read. Of a source of which nothing is found, the disk may not be mounted, and
-    nobody knows what is gone.
+def unread(session: Session, deployment: Deployment, landed: Iterable[Landed]) -> list[Unread]:
+    """Registered files that no build has read.
+
+    If nothing at all is found of a source, its disk may not be mounted: then none of its files counts as gone.
     """
     urls = {file.url for file in landed}
     folders = {_folder(url) for url in urls}
@@ -225,17 +200,17 @@ def _unread(session: Session, deployment: Deployment, landed: Iterable[Landed]) 
 
 
 def _folder(url: str) -> str:
-    """The folder of its source, for a file that lies in one of an hour."""
+    """The folder of the file's source: two levels up, as the file lies in the folder of an hour."""
     return url.rsplit("/", 2)[0]
 
 
 def _files(
     deployment: Deployment, landed: Iterable[Landed], contents: bool
 ) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]], dict[str, list[str]]]:
-    """Landed files that are not registered, registered ones that are not what they were, and misplaced ones by folder.
+    """Landed files that are not registered, registered files that changed, and misplaced files by their folder.
 
-    Nothing is read of a registered file with a defect: it may go, as a misplaced one should.
-    A file is read again only where its size is the registered one and its time is not, or with ``contents``.
+    A registered file with a defect may change or go: no build reads it, and a misplaced one should be moved.
+    A file with its registered size is read again only if its time is another, or with ``contents``.
     """
     found = {file.url: file for file in landed}
     misplaced: dict[str, list[str]] = {}
@@ -259,8 +234,8 @@ def _files(
     return waiting, altered, misplaced
 
 
-def _readers(session: Session, deployment: Deployment) -> dict[FileKind, list[Reader]]:
-    """Who reads files of each kind: all tables of the map, for the landing zone is everybody's."""
+def readers(session: Session, deployment: Deployment) -> dict[FileKind, list[Reader]]:
+    """The tables that read each kind of file. All tables of the map count: they share the landing zone."""
     query = select(Partition.table_name, func.min(Partition.partition)).group_by(Partition.table_name)
     firsts = dict(session.execute(query).tuples().all())
     return {
@@ -282,8 +257,11 @@ def _is_whole(file: File) -> bool:
     return True
 
 
-def _workers(session: Session, tables: Iterable[Table]) -> list[Worker]:
-    """Builds that are said to run, and do not say so themselves; one statement, so that none ends in between."""
+def workers(session: Session, tables: Iterable[Table]) -> list[Worker]:
+    """Builds that are recorded as running, but show no sign of life.
+
+    This is one statement, so that no build ends in the middle.
+    """
     query = (
         select(Build, Claim.heartbeat_at, func.now())
         .outerjoin(Claim, Claim.build_id == Build.id)

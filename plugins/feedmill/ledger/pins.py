@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -23,8 +24,8 @@ from sqlalchemy.orm import Session
 
 from feedmill.ledger import files
 from feedmill.ledger.models import File, Publish
-from feedmill.spec import Files, Table
-from feedmill.timeline import HOUR, Range
+from feedmill.spec import FileKind, Files, Table
+from feedmill.timeline import HOUR, Range, parse
 
 RECORDED = "recorded"
 FILES = "files"
@@ -60,6 +61,31 @@ def beside_snapshots(session: Session, table: Table, span: Range, begin: int) ->
             )
             recorded[entry.table.name] = session.scalar(query)
     return {**({RECORDED: recorded} if recorded else {}), **({FILES: read} if read else {})}
+
+
+@dataclass(frozen=True)
+class FilesRead:
+    """The files of one arrival hour that a build read."""
+
+    count: int
+    digest: str
+    elsewhere: tuple[str, ...]
+    """Those that lie in the folder of another hour."""
+
+
+def recorded(pins: Mapping[str, Any]) -> Mapping[str, int | None]:
+    """By input table: the snapshot of the newest commit that the build covered; None if it covered none."""
+    snapshots: Mapping[str, int | None] = pins.get(RECORDED, {})
+    return snapshots
+
+
+def files_read(pins: Mapping[str, Any], kind: FileKind) -> dict[datetime, FilesRead]:
+    """By arrival hour: the files of a kind that the build read."""
+    by_hour: Mapping[str, Any] = pins.get(FILES, {}).get(kind, {})
+    return {
+        parse(hour): FilesRead(count, digested, tuple(elsewhere))
+        for hour, (count, digested, elsewhere) in by_hour.items()
+    }
 
 
 def digest(found: Iterable[Bytes]) -> str:
