@@ -120,7 +120,7 @@ def test_a_zone_that_went_after_files_were_registered_is_not_an_empty_one(tmp_pa
     put(tmp_path, TEXT)
     assert len(found(tmp_path, ledger)) == 1
     (tmp_path / "lines").rename(tmp_path / "unmounted")
-    with pytest.raises(LandingUnavailableError, match=r"/lines is gone, from where files were registered: is its disk"):
+    with pytest.raises(LandingUnavailableError, match=r"/lines is gone, but files were registered from it\. Is"):
         found(tmp_path, ledger)
     (tmp_path / "lines").mkdir()
     assert found(tmp_path, ledger) == []
@@ -302,7 +302,7 @@ def test_a_file_that_cannot_be_opened_stays_unregistered_and_is_named_while_the_
     with caplog.at_level(logging.WARNING, "feedmill.landing.discover"):
         assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["a.jsonl"]
     assert [record.getMessage() for record in caplog.records] == [
-        f"file://{hour}/{name}.jsonl cannot be opened, and is not registered until it can: {why}"
+        f"file://{hour}/{name}.jsonl cannot be opened ({why}). It is not registered until it can"
         for name, why in (("folder", "Is a directory"), ("nowhere", "No such file or directory"))
     ]
     (tmp_path / "later.jsonl").write_bytes(TEXT)

@@ -64,7 +64,7 @@ def test_another_content_of_the_same_name_is_refused_and_the_old_one_stays(zone,
     put(zone, "events_jsonl", path)
     before = (zone / "events_jsonl/2026-05-01T13/a.jsonl").read_bytes()
     events(path, "2026-05-01T13:30:00Z")
-    with pytest.raises(ArrivalError, match="is there with other content"):
+    with pytest.raises(ArrivalError, match="already exists with other content"):
         put(zone, "events_jsonl", path)
     assert landed(zone) == ["events_jsonl/2026-05-01T13/a.jsonl"]
     assert (zone / landed(zone)[0]).read_bytes() == before
@@ -89,7 +89,7 @@ def test_a_file_that_another_process_lands_at_the_same_moment_stays(zone, tmp_pa
     if same:
         assert [arrival.state for arrival in put(zone, "events_jsonl", path)] == ["already"]
     else:
-        with pytest.raises(ArrivalError, match="is there with other content"):
+        with pytest.raises(ArrivalError, match="already exists with other content"):
             put(zone, "events_jsonl", path)
     assert final.read_bytes() == other
     assert landed(zone) == ["events_jsonl/2026-05-01T13/a.jsonl"]
@@ -132,9 +132,9 @@ def test_a_folder_is_searched_for_the_sources_suffixes(zone, tmp_path):
         ("nope", "a.jsonl", "there is no source 'nope'; there are events_jsonl, events_parquet"),
         ("events_jsonl", "missing.jsonl", "missing.jsonl does not exist"),
         ("events_jsonl", "a.csv", "events_jsonl takes .jsonl, .json"),
-        ("events_jsonl", "empty", "holds no file of events_jsonl"),
-        ("events_jsonl", "_a.jsonl", "names that start with a dot or an underscore are not read"),
-        ("events_jsonl", "broken.zip", "is no readable archive"),
+        ("events_jsonl", "empty", "has no file for events_jsonl"),
+        ("events_jsonl", "_a.jsonl", "files whose name starts with a dot or an underscore are not read"),
+        ("events_jsonl", "broken.zip", "cannot be read as an archive"),
         ("open_bandit", "a.csv", "cannot take .*says no policy and campaign"),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_replayed_log_lands_each_hour_in_its_own(zone, tmp_path):
 
 def test_a_source_without_replay_says_so(zone, tmp_path):
     (tmp_path / "i.jsonl").write_text("{}")
-    with pytest.raises(ArrivalError, match=r"items_jsonl cannot be moved in time.*without --shift-to"):
+    with pytest.raises(ArrivalError, match=r"items_jsonl cannot be replayed.*without --shift-to"):
         put(zone, "items_jsonl", tmp_path / "i.jsonl", shift_to=NOW)
 
 

@@ -1,4 +1,4 @@
-"""``feedmill accept``: a person's word that a held partition may be published as it is."""
+"""``feedmill accept``: publish a held partition as it is, because a person says so."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from feedmill.timeline import parse
 
 
 def accept(
-    build: Annotated[str, typer.Argument(metavar="BUILD", help="The build that holds it: `feedmill status` names it.")],
-    partition: Annotated[str, typer.Argument(metavar="PARTITION", help="Such as 2026-05-01T13 or 2026-05-01.")],
-    name: Annotated[str, typer.Option(help="Who says so; it stays in the ledger.")],
-    reason: Annotated[str, typer.Option(help="Why its rows are right as they are; it stays in the ledger.")],
+    build: Annotated[
+        str, typer.Argument(metavar="BUILD", help="The build of the held partition: `feedmill status` names it.")
+    ],
+    partition: Annotated[str, typer.Argument(metavar="PARTITION", help="For example 2026-05-01T13 or 2026-05-01.")],
+    name: Annotated[str, typer.Option(help="Your name. The ledger keeps it.")],
+    reason: Annotated[str, typer.Option(help="Why the rows are right. The ledger keeps it.")],
 ) -> None:
-    """Publish a partition that failed its check, by name and with a reason; what else the build holds stays held.
+    """Publish a partition that failed its check. The build's other held partitions stay held.
 
     [bold]Example:[/bold]  feedmill accept 0f3a… 2026-05-01T13 --name "Ada" --reason "The outage of INC-1234: no events"
 
-    Exits with 1 where the build keeps other partitions held or is too old to be published, 2 where there is nothing to
-    accept.
+    Exits with 1 if other partitions of the build stay held or the build is too old to be published, and with 2 if
+    there is nothing to accept.
     """
     from feedmill.flow.publish import publish, require_publishable
     from feedmill.ledger import builds, verdicts
@@ -33,7 +35,7 @@ def accept(
     with ledger.transaction() as session:
         found = builds.get(session, build)
     table = table_of(found.table_name)
-    # First: what is accepted and cannot be published would be held by nobody, and wanted by all.
+    # This comes first: an accepted partition that cannot be published would not be held, and all would wait for it.
     require_publishable(table, build, ledger, lake)
     with ledger.transaction() as session:
         verdicts.accept(session, found, parse(partition), name, reason)

@@ -1,4 +1,4 @@
-"""``feedmill land``: files into the landing zone."""
+"""``feedmill land``: put files into the landing zone."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ def land(
     ],
     source: Annotated[
         list[str],
-        typer.Option("--source", "-s", metavar="NAME", help="The log format; may be given several times."),
+        typer.Option("--source", "-s", metavar="NAME", help="The log format. May be given several times."),
     ],
     shift_to: Annotated[
         str | None,
         typer.Option(
             metavar="DATETIME|now",
-            help="Replay: move the events so that their last hour ends here (UTC), and land each hour in its own.",
+            help="Replay: move the events in time so that their last hour ends here (UTC). Each hour of events lands "
+            "in its own hour.",
         ),
     ] = None,
 ) -> None:
-    """Put files where discovery finds them: under the present hour, or, replayed, each hour under its own.
+    """Put files into the landing zone, in the folder of the present hour. With --shift-to, replay them instead.
 
     [bold]Examples:[/bold]  feedmill land --source events_jsonl clicks.jsonl.gz
 
       feedmill land --source open_bandit --source open_bandit_items obp-0.4.1-py3-none-any.whl --shift-to now
 
-    A file lands whole or not at all, and never over another; the same content again is no error. Items have no event
-    times: replayed, they land in the first hour of the events given with them, alone in DATETIME's hour.
+    A file lands as a whole or not at all, and never replaces another. Landing the same content again is no error.
+    Items have no event times. In a replay they land in the first hour of the events given with them; without events,
+    in the hour of DATETIME.
 
-    Exits with 2 where a source, a file or its name is wrong.
+    Exits with 2 if a source, a file or its name is wrong.
     """
     from feedmill import connections
     from feedmill.landing import land as arrivals
@@ -81,7 +83,7 @@ def _summary(landed: list[Arrival]) -> str:
         span += f" to {HOUR.name_of(hours[-1])}"
     lines = [f"Landed {_files(len(new))} ({sum(arrival.bytes for arrival in new):,} bytes) in {span}."] if new else []
     if old:
-        lines.append(f"{_files(old)} of {span} {'was' if old == 1 else 'were'} already landed, with the same content.")
+        lines.append(f"{_files(old)} in {span} had already landed, with the same content.")
     return "\n".join(lines)
 
 

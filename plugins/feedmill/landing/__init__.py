@@ -1,1 +1,1 @@
-"""The landing zone: finding files and registering them, and putting them where they are found."""
+"""The landing zone: finding and registering files, and putting files there."""

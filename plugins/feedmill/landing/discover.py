@@ -1,8 +1,8 @@
-"""The landing zone: finding files (rule 6), and putting them where they are found.
+"""Finding the files of the landing zone and registering them (rule 6).
 
-Files lie in ``<landing>/<source>/<YYYY-MM-DDTHH>/<name>``: the folder is the hour in which they arrived. Names that
-start with a dot or an underscore are not there yet. A file that lies elsewhere is found too, and not read: it has no
-arrival hour of its own and a defect that says where it belongs.
+A file lies in ``<landing>/<source>/<YYYY-MM-DDTHH>/<name>``. The folder is the hour in which the file arrived. A file
+whose name starts with a dot or an underscore does not count as there yet. A file in any other folder is found but not
+read: it gets a defect that says where it belongs.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ _CHUNK = 1 << 20
 
 
 class LandingError(ValueError):
-    """A file of the landing zone, or one that shall get there, is not what it must be."""
+    """A registered file is missing or has changed, or the storage does not tell what we must know of a file."""
 
 
 class LandingUnavailableError(ConnectionError):
-    """A folder of the landing zone cannot be listed: what lies there would be taken for nothing."""
+    """A folder of the landing zone cannot be listed. Going on would treat it as empty."""
 
 
 class _ReplacedError(OSError):
-    """A file is another one than when it was first looked at."""
+    """A file was replaced or written to while we looked at it."""
 
 
 _OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, _ReplacedError)
-"""Errors of a file and not of its storage: it went, or is a link to nothing or to a folder, or is another user's."""
+"""Errors of one file, not of its storage: it was removed, is a broken link or a folder, or may not be read."""
 
 
 def discover(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger, now: datetime
 ) -> list[File]:
-    """Register the files that are new in the landing zone, and return them.
+    """Register the new files of the landing zone, and return them.
 
     Raises:
         LandingUnavailableError: a folder cannot be listed, or a source's folder is gone.
@@ -68,7 +68,7 @@ def discover(
 def new_files(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger
 ) -> list[FoundFile]:
-    """The files of the landing zone that are not registered, inspected; one that cannot be opened is left for later.
+    """Inspect the files of the landing zone that are not registered. A file that cannot be opened is left for later.
 
     Raises:
         LandingUnavailableError: a folder cannot be listed, or a source's folder is gone.
@@ -79,12 +79,12 @@ def new_files(
     candidates = [(source, path, info) for source in wanted for path, info in listed[source.name] or ()]
     with ledger.transaction() as session:
         for source in wanted:
-            # An hour is sealed with what lies there: of a disk that is not mounted, with nothing, and for good.
+            # An hour is sealed with the files that lie there. Without the disk it would be sealed empty, for ever.
             folder = f"{fs.unstrip_protocol(root)}/{source.name}"
             if listed[source.name] is None and files.any_below(session, folder):
                 raise LandingUnavailableError(
-                    f"{folder} is gone, from where files were registered: is its disk mounted? Where they were meant "
-                    "to go, make the folder again, empty"
+                    f"{folder} is gone, but files were registered from it. Is its disk mounted? If the folder was "
+                    "removed on purpose, create it again, empty"
                 )
         known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
     inspected = []
@@ -95,12 +95,12 @@ def new_files(
         try:
             inspected.append(_inspect(fs, root, source, path, info))
         except _OF_ONE_FILE as error:
-            log.warning("%s cannot be opened, and is not registered until it can: %s", url, _words(error))
+            log.warning("%s cannot be opened (%s). It is not registered until it can", url, _words(error))
     return inspected
 
 
 def why_closed(url: str) -> str | None:
-    """Why a file that lies in the landing zone cannot be opened; None where it can, or has gone meanwhile."""
+    """Why a file of the landing zone cannot be opened; None if it can, or if it is gone."""
     fs, path = fsspec.core.url_to_fs(url)
     try:
         with fs.open(path, "rb"):
@@ -117,17 +117,17 @@ def _words(error: OSError) -> str:
 
 @dataclass(frozen=True)
 class Landed:
-    """A file that lies in the landing zone, as the storage lists it."""
+    """A file of the landing zone, as the storage lists it."""
 
     url: str
     folder_hour: datetime | None
-    """None where the folder names no hour."""
+    """None if the folder is not named after an hour."""
     size: int
     modified: datetime
 
 
 def landed(landing: str, sources: Iterable[Source]) -> list[Landed]:
-    """All files that lie in the landing zone, registered or not; nothing is opened.
+    """All files of the landing zone, registered or not. No file is opened.
 
     Raises:
         LandingUnavailableError: a folder cannot be listed.
@@ -141,10 +141,10 @@ def landed(landing: str, sources: Iterable[Source]) -> list[Landed]:
 
 
 def verify(registered: Iterable[File]) -> None:
-    """Check that registered files are there, unchanged; not those with a defect, of which nothing is read.
+    """Check that registered files are there and unchanged. Files with a defect are skipped: no build reads them.
 
     Raises:
-        LandingError: names the first file that is missing or changed, and the way out.
+        LandingError: names the first file that is missing or changed, and says what to do.
     """
     for file in registered:
         if file.defect is not None:
@@ -156,16 +156,16 @@ def verify(registered: Iterable[File]) -> None:
             raise LandingError(
                 f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back"
             ) from None
-        # Any of them: the one that was registered was the first of what the storage told then, or an etag of old.
+        # Any of them will do: the storage may have told another one first when the file was registered.
         if info["size"] != file.size or file.etag not in _etags(fs, path, info):
             raise LandingError(
-                f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}: what was built "
-                f"from it could not be built again. Put the old file back, and land the new one under another name"
+                f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}, so that what "
+                f"was built from it cannot be rebuilt. Put the old file back, and land the new one under another name"
             )
 
 
 def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]] | None:
-    """The files below the source's folder; None where it is not there. A bucket has folders only as long as files."""
+    """The files below the source's folder; None if the folder is gone. In a bucket an empty folder does not exist."""
     folder = f"{root}/{source.name}"
     on_disk = isinstance(fs, LocalFileSystem) and type(fs).find is AbstractFileSystem.find
     try:
@@ -174,8 +174,8 @@ def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]
         return None if on_disk else []
     except OSError as error:
         raise LandingUnavailableError(
-            f"{error.filename or folder} cannot be listed: {_words(error)}. Nothing is read until it can: "
-            "what lies there would be taken for nothing"
+            f"{error.filename or folder} cannot be listed: {_words(error)}. No file is read until it can, because "
+            "the folder would count as empty"
         ) from error
     return [
         (path, info)
@@ -186,13 +186,13 @@ def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]
 
 
 def _below(fs: LocalFileSystem, folder: str) -> dict[str, dict[str, Any]]:
-    """What :meth:`find` gives, with the errors of listing a folder, which fsspec's own walk passes over in silence."""
+    """What :meth:`find` gives, but with the errors of listing a folder: fsspec's own walk ignores them."""
     listed: dict[str, dict[str, Any]] = {}
     for info in fs.ls(folder, detail=True):
         if info["type"] != "directory":
             listed[info["name"]] = info
         elif not _hidden(PurePosixPath(info["name"]).name):
-            with suppress(FileNotFoundError):  # it went meanwhile
+            with suppress(FileNotFoundError):  # it was removed just now
                 listed |= _below(fs, info["name"])
     return listed
 
@@ -202,7 +202,7 @@ def _hidden(name: str) -> bool:
 
 
 def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, Any]) -> FoundFile:
-    fs.invalidate_cache(path)  # a bucket's listing is remembered, and would answer twice
+    fs.invalidate_cache(path)  # fsspec caches a bucket's listing, and would answer from it
     info = fs.info(path)
     hour = _folder_hour(root, source, path)
     found = FoundFile(
@@ -215,16 +215,16 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
         received_at=_modified(listed),
         defect=_misplaced(root, source, path) if hour is None else _defect(fs, source, path),
     )
-    # Else its size would be of one file and its digest of another, and no build would ever find it unchanged.
+    # Else the size could be that of one file and the digest that of another, and no build would ever accept the file.
     fs.invalidate_cache(path)
     after = fs.info(path)
     if (after["size"], _modified(after)) != (info["size"], _modified(info)):
-        raise _ReplacedError("it changes while it is looked at")
+        raise _ReplacedError("it changed while it was being read")
     return found
 
 
 def _folder_hour(root: str, source: Source, path: str) -> datetime | None:
-    """The hour that the file's folder names; None where it is no hour, or not a folder of the source's own."""
+    """The hour after which the file's folder is named; None for any other folder."""
     parts = PurePosixPath(path).relative_to(f"{root}/{source.name}").parts
     try:
         hour = parse(parts[0]) if len(parts) == 2 else None
@@ -242,7 +242,7 @@ def _misplaced(root: str, source: Source, path: str) -> str:
 
 
 def _modified(info: dict[str, Any]) -> datetime:
-    """The storage's modification time; local files carry seconds, object stores a datetime or ISO text."""
+    """The file's modification time. Local disks tell it in seconds, object stores as a datetime or ISO text."""
     for key in ("mtime", "LastModified", "updated", "last_modified"):
         value = info.get(key)
         if isinstance(value, datetime):
@@ -255,9 +255,10 @@ def _modified(info: dict[str, Any]) -> datetime:
 
 
 def _etags(fs: Any, path: str, info: dict[str, Any]) -> list[str]:
-    """What the storage tells of the file, its content first; a digest of our own where nothing, as on a local disk.
+    """What the storage tells about the file, first what depends on its content only. A local disk tells nothing: then
+    we compute a digest.
 
-    GCS gives each upload another etag: by it a file that was put back, the same bytes, would be a changed one.
+    An etag comes last because GCS gives each upload a new one: the same bytes, put back, would count as changed.
     """
     told = [str(info[key]) for key in ("md5Hash", "crc32c", "etag", "ETag") if info.get(key)]
     return told or [_digest(fs, path)]
@@ -272,7 +273,7 @@ def _digest(fs: Any, path: str) -> str:
 
 
 def _defect(fs: Any, source: Source, path: str) -> str | None:
-    """Why the file cannot be read as a whole, or None. Half a file is never half landed."""
+    """Why the file cannot be read to its end; None if it can. A broken file is never read in part."""
     if not path.endswith(source.suffixes):
         return f"{source.name} takes {', '.join(source.suffixes)} files; this is {PurePosixPath(path).name}"
     if source.layout == "parquet":
@@ -284,8 +285,8 @@ def _parquet_defect(fs: Any, path: str) -> str | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # The bytes first, with the storage's errors let through: Arrow raises OSError for a broken footer, too, and a fault
-    # that passes must not become a defect, which stays.
+    # We read the bytes ourselves, so that the storage's errors come through. Arrow raises OSError for a broken footer,
+    # too, and a temporary fault must not become a defect, which is permanent.
     with fs.open(path, "rb") as stream:
         footer = _footer(stream)
     try:
@@ -296,7 +297,7 @@ def _parquet_defect(fs: Any, path: str) -> str | None:
 
 
 def _footer(stream: Any) -> bytes:
-    """What Parquet's last 8 bytes say is its footer, and these; the whole file where it is shorter than that."""
+    """The footer, as long as the last 8 bytes say, and those 8 bytes; at most the whole file."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - 8))
     end: bytes = stream.read()
@@ -308,7 +309,7 @@ def _footer(stream: Any) -> bytes:
 
 
 def _gzip_defect(fs: Any, path: str) -> str | None:
-    """Decompress to the end: Spark would fail the whole build, or with another setting lose the rest in silence."""
+    """Decompress to the end. Spark would fail the whole build or, with another setting, silently lose the rest."""
     lines = 0
     decoder = zlib.decompressobj(wbits=31)
     try:
@@ -317,7 +318,7 @@ def _gzip_defect(fs: Any, path: str) -> str | None:
                 while chunk:
                     lines += decoder.decompress(chunk).count(b"\n")
                     chunk = decoder.unused_data if decoder.eof else b""
-                    if chunk:  # another member: gzip files may be concatenated
+                    if chunk:  # another member: a gzip file may be several in a row
                         decoder = zlib.decompressobj(wbits=31)
     except zlib.error as error:
         return f"broken gzip after line {lines}: {error}"

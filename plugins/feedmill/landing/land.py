@@ -1,11 +1,14 @@
-"""Putting files into the landing zone: each under its arrival hour, whole or not at all, and never over another.
+"""Putting files into the landing zone: each into the folder of its arrival hour.
 
-Two that land under one name at the same moment are told apart on a local disk only: see :meth:`_Zone._named`.
+A file lands as a whole or not at all, and it never replaces another file. Two files that land under one name at the
+same moment are told apart only on a local disk: see :meth:`_Zone._named`.
 
-A file lands as it is, in the present hour. Or a log of the past is replayed: with ``shift_to``, the events of all
-given files move together, so that their last hour ends there, and every hour's piece lands in its own hour. Which
-files of a folder or an archive are a source's own, under which name they land and how they are replayed, the source's
-module in ``include/spark/sources`` may say (its functions ``wanted``, ``landed_name``, ``span`` and ``replay``).
+Normally a file lands as it is, in the present hour. A log of the past can be replayed instead, with ``shift_to``: the
+events of all given files move by the same time, so that their last hour ends at ``shift_to``, and each hour of events
+lands in its own hour.
+
+The source's module in ``include/spark/sources`` may say which files of a folder or an archive it takes (``wanted``),
+under which name a file lands (``landed_name``), and how it is replayed (``span`` and ``replay``).
 """
 
 from __future__ import annotations
@@ -33,27 +36,27 @@ ARCHIVES = (".whl", ".zip")
 _CHUNK = 1 << 20
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-"""Called with what is done, of how much, and which file is next."""
+"""Called with the number of files done, their total, and the name of the next."""
 
 
 class ArrivalError(ValueError):
-    """What was given cannot land; the message names the file, and what would land. Nothing, or no more, was landed."""
+    """A given file cannot land. The message names it and says what would. Files before it may have landed."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file that is to land: which source it is of, and its name there."""
+    """A file that is to land, with its source and its name in the landing zone."""
 
     source: Source
     path: Path
     name: str
     shown: str
-    """The path as the user gave it, into an archive too."""
+    """The path for messages: as the user gave it, or inside the archive."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file in the landing zone. ``already``: it lay there before, with the same content."""
+    """A file in the landing zone. ``already``: it was there before, with the same content."""
 
     source: str
     hour: datetime
@@ -71,20 +74,20 @@ def land(
     shift_to: datetime | None = None,
     progress: Progress = lambda _done, _total, _what: None,
 ) -> list[Arrival]:
-    """Land the files of these sources that ``paths`` (files, folders, archives) hold.
+    """Land the files of these sources from ``paths``: files, folders or archives.
 
     Args:
         landing: URL of the landing zone.
-        sources: those that there are.
-        names: those to land.
-        paths: files, folders that are searched, or archives (.whl, .zip) that are.
-        now: the present; without ``shift_to``, files arrive in its hour.
-        shift_to: replay: the last event hour of all files together ends at this time's hour. Items, which have no
-            event times, land in the first hour of the events that land with them, alone in the hour of this time.
-        progress: is told of each file.
+        sources: all sources that there are.
+        names: the sources to land.
+        paths: files, or folders and archives (.whl, .zip) to search.
+        now: the present. Without ``shift_to``, files arrive in its hour.
+        shift_to: replay the files: the last hour of all their events ends at this hour. Items have no event times.
+            They land in the first hour of the events given with them, or, without events, in this hour.
+        progress: called for each file.
 
     Raises:
-        ArrivalError: an unknown source, a missing or unfitting file, a name that is taken by another content.
+        ArrivalError: a source is unknown, a file is missing or does not fit, or another file has its name.
     """
     wanted = [_known(sources, name) for name in names]
     with ExitStack() as stack:
@@ -95,16 +98,16 @@ def land(
 
 
 def shift(spans: Iterable[tuple[datetime, datetime]], end: datetime) -> timedelta:
-    """By how much events must move so that the hour of the last of them ends at ``end``: whole hours."""
+    """How far events must move, in whole hours, so that the hour of the last event ends at ``end``."""
     last = max(to for _, to in spans)
     return end - (HOUR.floor(last) + HOUR.length)
 
 
 def gather(sources: Sequence[Source], paths: Sequence[Path], stack: ExitStack) -> list[Found]:
-    """The files to land, sorted by name; members of archives are unpacked until ``stack`` closes.
+    """The files to land, sorted by name. Members of archives stay unpacked until ``stack`` closes.
 
     Raises:
-        ArrivalError: a path is missing, a file does not fit, or a folder or an archive holds nothing that does.
+        ArrivalError: a path is missing, a file does not fit, or a folder or archive has no file that fits.
     """
     found: list[Found] = []
     for path in paths:
@@ -121,7 +124,7 @@ def gather(sources: Sequence[Source], paths: Sequence[Path], stack: ExitStack) -
             fitting = [_named(source, child, shown) for child, shown in inside if _wanted(source, child)]
             if not fitting:
                 raise ArrivalError(
-                    f"{path} holds no file of {source.name}: it takes {', '.join(source.suffixes)} files"
+                    f"{path} has no file for {source.name}, which takes {', '.join(source.suffixes)} files"
                 )
             found += fitting
     return sorted(found, key=lambda f: (f.source.name, f.name, f.shown))
@@ -140,9 +143,9 @@ def _module(source: Source) -> ModuleType:
 
 def _file(source: Source, path: Path) -> Found:
     if not path.name.endswith(source.suffixes):
-        raise ArrivalError(f"{source.name} takes {', '.join(source.suffixes)} files; {path} is none")
+        raise ArrivalError(f"{source.name} takes {', '.join(source.suffixes)} files; {path} is not one")
     if path.name.startswith((".", "_")):
-        raise ArrivalError(f"{path}: names that start with a dot or an underscore are not read; land it under another")
+        raise ArrivalError(f"{path}: files whose name starts with a dot or an underscore are not read; rename it")
     return _named(source, path, str(path))
 
 
@@ -155,7 +158,7 @@ def _named(source: Source, path: Path, shown: str) -> Found:
 
 
 def _wanted(source: Source, path: PurePath) -> bool:
-    """Whether a file that was found in a folder or an archive is one of the source's."""
+    """Whether a file from a folder or an archive belongs to the source."""
     if not path.name.endswith(source.suffixes):
         return False
     own: Callable[[PurePath], bool] | None = getattr(_module(source), "wanted", None)
@@ -171,7 +174,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _members(archive: Path, sources: Sequence[Source], stack: ExitStack) -> list[tuple[Path, str]]:
-    """The archive's fitting members, unpacked with their folders: readers open files by path."""
+    """The archive's fitting members. They are unpacked with their folders, because readers open files by path."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="feedmill-land-")))
     try:
         with zipfile.ZipFile(archive) as packed:
@@ -180,10 +183,10 @@ def _members(archive: Path, sources: Sequence[Source], stack: ExitStack) -> list
                 for name in sorted(packed.namelist())
                 if not name.endswith("/") and any(_wanted(source, PurePath(name)) for source in sources)
             ]
-            # ZipFile.extract keeps members inside of the folder, whatever their names say.
+            # ZipFile.extract keeps members inside the folder, even if their names point out of it.
             return [(Path(packed.extract(name, folder)), f"{archive}/{name}") for name in names]
     except (zipfile.BadZipFile, OSError) as error:
-        raise ArrivalError(f"{archive} is no readable archive: {error}") from error
+        raise ArrivalError(f"{archive} cannot be read as an archive: {error}") from error
 
 
 def _land_as_is(landing: str, found: list[Found], hour: datetime, progress: Progress) -> list[Arrival]:
@@ -209,8 +212,8 @@ def _replay(landing: str, found: list[Found], end: datetime, progress: Progress)
     for file in found:
         if not hasattr(_module(file.source), "replay"):
             raise ArrivalError(
-                f"{file.source.name} cannot be moved in time: include/spark/sources/{file.source.name}.py has no "
-                f"replay; land {file.shown} without --shift-to"
+                f"{file.source.name} cannot be replayed: include/spark/sources/{file.source.name}.py has no "
+                f"function replay; land {file.shown} without --shift-to"
             )
     try:
         spans = [_module(file.source).span(file.path) for file in events]
@@ -241,7 +244,7 @@ def _hours(start: datetime, end: datetime) -> int:
 
 
 def _refuse_twins(places: Iterable[tuple[str, datetime, str, str]]) -> None:
-    """Two given files of one name would meet in the landing zone."""
+    """Refuse two given files that would land under one name."""
     seen: dict[tuple[str, datetime, str], str] = {}
     for source, hour, name, shown in places:
         other = seen.setdefault((source, hour, name), shown)
@@ -250,17 +253,17 @@ def _refuse_twins(places: Iterable[tuple[str, datetime, str, str]]) -> None:
 
 
 class _Zone:
-    """The landing zone as a place to write to."""
+    """The landing zone, to write to."""
 
     def __init__(self, landing: str):
         self._fs: Any
         self._fs, self._root = fsspec.core.url_to_fs(landing)
 
     def put(self, source: str, hour: datetime, name: str, content: Iterable[bytes]) -> Arrival:
-        """Write the content under a hidden name, then give it its own: a reader never sees half a file.
+        """Write the content under a hidden name, then rename it, so that no reader ever sees half a file.
 
         Raises:
-            ArrivalError: the name is taken by another content.
+            ArrivalError: a file of this name with other content is there.
         """
         folder = f"{self._root.rstrip('/')}/{source}/{HOUR.name_of(hour)}"
         final, draft = f"{folder}/{name}", f"{folder}/.{uuid.uuid4().hex}"
@@ -280,10 +283,10 @@ class _Zone:
         return Arrival(source, hour, fs.unstrip_protocol(final), size, "landed" if landed else "already")
 
     def _named(self, draft: str, final: str) -> bool:
-        """Whether the draft has got its name; False where something has it already.
+        """Give the draft its name; False if another file has that name already.
 
-        On a local disk one step does both, for two landings of one name may meet. Elsewhere a file that comes between
-        the look and the move is replaced.
+        On a local disk looking and naming are one step, so that two landings of one name cannot replace each other.
+        Elsewhere, a file that arrives between the look and the move is replaced.
         """
         if isinstance(self._fs, LocalFileSystem):
             try:
@@ -299,13 +302,13 @@ class _Zone:
         return True
 
     def _refuse_another(self, final: str, draft: str, size: int, source: str, name: str) -> None:
-        """Where the very content lies, all is well; another one must stay, because it may have been read."""
+        """The same content is fine. Other content must stay, because a build may have read it."""
         fs = self._fs
         if fs.exists(final) and fs.info(final)["size"] == size and _same(fs, final, draft):
             return
         raise ArrivalError(
-            f"{fs.unstrip_protocol(final)} is there with other content, and {source} may have been built from it; "
-            f"land the new one under another name than {name}"
+            f"{fs.unstrip_protocol(final)} already exists with other content, and builds may have read it; land "
+            f"the new {source} file under another name than {name}"
         )
 
 
