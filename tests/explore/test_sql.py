@@ -114,9 +114,9 @@ def test_another_snapshot_can_be_read_instead_of_what_is_published(seen):
         ("SELECT * FROM t.nope", "there is no table .*there are t.seen, t.unbuilt"),
         ("SELECT * FROM seen", "did you mean t.seen"),
         ("SELECT nope FROM t.seen", 'column "nope" not found'),
-        ("SELECT 1; SELECT 2", "give one statement; these are 2"),
-        ("COPY (SELECT 1) TO '/nowhere'", "only SELECT is answered, this is COPY"),
-        ("CREATE TABLE x AS SELECT 1", "only SELECT is answered"),
+        ("SELECT 1; SELECT 2", "give one statement, not 2"),
+        ("COPY (SELECT 1) TO '/nowhere'", "only SELECT is possible, not COPY"),
+        ("CREATE TABLE x AS SELECT 1", "only SELECT is possible"),
         ("SELEC 1", "syntax error"),
     ],
 )

@@ -30,7 +30,7 @@ def test_a_port_in_use_is_one_sentence_with_its_variable():
         with pytest.raises(StackError) as refused:
             preflight.port("spark", number)
     assert str(refused.value) == (
-        f"Port {number}, which spark would use, is in use by something else: set FEEDMILL_PORT_SPARK to a free one."
+        f"spark needs port {number}, but another program uses it: set FEEDMILL_PORT_SPARK to a free port."
     )
 
 
@@ -38,20 +38,22 @@ def test_up_starts_nothing_when_a_port_is_in_use(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         home = Home(tmp_path / "home").prepare(ports={**free_ports(), "airflow": number})
-        with pytest.raises(StackError, match=f"Port {number}, which airflow would use"):
+        with pytest.raises(StackError, match=f"airflow needs port {number}, but another"):
             up(home)
     assert list(home.run.iterdir()) == []
 
 
 def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(preflight, "MEMORY", 1e6)
-    with pytest.raises(StackError, match=r"^Only [\d.]+ GB of memory are available, and the stack needs 1000000:"):
+    with pytest.raises(StackError, match=r"^The stack needs 1000000 GB of memory, but only [\d.]+ GB are available:"):
         preflight.memory()
 
 
 def test_too_little_disk_is_one_sentence_with_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(preflight, "DISK", 1e9)
-    with pytest.raises(StackError, match=f"^Only [\\d.]+ GB are free in {tmp_path}, and the stack needs"):
+    with pytest.raises(
+        StackError, match=f"^The stack needs \\d+ GB of disk, but only [\\d.]+ GB are free in {tmp_path}:"
+    ):
         preflight.disk(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""``feedmill simulate``: a feed whose truth is known, as it would land."""
+"""``feedmill simulate``: a simulated feed whose truth is known."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def simulate(
     items: Annotated[int, typer.Option(metavar="N", help="Items, half of them published meanwhile.")] = 2_000,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same rows.")] = 7,
 ) -> None:
-    """Simulate a feed: events and items as they would land, and beside them the truth that caused them.
+    """Simulate a feed: events and items as they would land, and the truth behind them.
 
     [bold]Example:[/bold]  feedmill simulate /tmp/feed --days 35 --users 5000 --events-per-day 20000
 
-    FOLDER gets events_parquet and items_jsonl, laid out as a landing zone, and truth: what each user likes, how good
-    each item is, when each trend begins, what the experiment does, and the totals that the tables must show.
-    docs/simulator.md has the formulas. It appears when it is whole.
+    FOLDER gets three folders. events_parquet and items_jsonl look like a landing zone. truth holds what each user
+    likes, how good each item is, when each trend begins, what the experiment does, and the totals that the tables must
+    show. docs/simulator.md has the formulas. FOLDER appears only when it is complete.
 
-    Exits with 2 where the folder is not empty or a number makes no feed.
+    Exits with 2 if the folder is not empty or the numbers cannot make a feed.
     """
     from feedmill.simulate.feed import simulate as write
     from feedmill.simulate.settings import Settings

@@ -1,4 +1,4 @@
-"""``feedmill sql``: a question to the published tables."""
+"""``feedmill sql``: query the published tables."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from feedmill.ledger.store import Ledger
 
 SHOWN = 100
-"""Rows of the text form; --csv and --json give all."""
+"""How many rows the text form shows; --csv and --json give all."""
 
 
 def sql(
     query: Annotated[
-        str, typer.Argument(metavar="SELECT", help="One SELECT in DuckDB's dialect; - reads it from stdin.")
+        str, typer.Argument(metavar="SELECT", help="One SELECT in DuckDB's dialect, or - to read it from stdin.")
     ],
-    as_csv: Annotated[bool, typer.Option("--csv", help="Every row as CSV.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all rows as CSV.")] = False,
     as_of_build: Annotated[
         str | None,
         typer.Option(
             metavar="BUILD",
-            help="That build's table as it wrote it, published or held, and its inputs as it read them.",
+            help="Read this build's table as the build wrote it, published or held, and its inputs as it read them.",
         ),
     ] = None,
 ) -> None:
-    """Ask the published tables, with DuckDB, at once; the tables are named <schema>.<table>, times are UTC.
+    """Query the published tables with DuckDB. Tables are named <schema>.<table>; times are UTC.
 
     [bold]Examples:[/bold]  feedmill sql "select sum(impressions), sum(clicks) from rollups.item_engagement_daily"
 
@@ -44,7 +44,7 @@ def sql(
 
       feedmill sql --as-of-build 0f3a… "select * from events.clean where duration_ms < 0"
 
-    Exits with 2 where the query is wrong.
+    Exits with 2 if the query is wrong.
     """
     from feedmill.explore.sql import ask
     from include.tables import TABLES
@@ -66,7 +66,7 @@ def sql(
         rows = [[_text(cell, null="null") for cell in row] for row in answer.rows[:SHOWN]]
         out.result(None, listing(answer.columns, rows, right=numbers))
         if len(answer.rows) > SHOWN:
-            out.note(f"{SHOWN} of {len(answer.rows):,} rows; --csv or --json gives all")
+            out.note(f"{SHOWN} of {len(answer.rows):,} rows; use --csv or --json to get all")
 
 
 def _as_of(build_id: str, ledger: Ledger) -> dict[str, int | None]:
@@ -76,7 +76,7 @@ def _as_of(build_id: str, ledger: Ledger) -> dict[str, int | None]:
     with ledger.transaction() as session:
         build = builds.get(session, build_id)
     if build.snapshot_id is None:
-        raise CommandError(f"build {build_id} of {build.table_name} is {build.state} and has written nothing")
+        raise CommandError(f"build {build_id} of {build.table_name} is {build.state} and wrote nothing")
     return {**build.pins, build.table_name: build.snapshot_id}
 
 

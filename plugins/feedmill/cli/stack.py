@@ -1,4 +1,4 @@
-"""``feedmill stack``: the local stack, up, down and how it is."""
+"""``feedmill stack``: start, stop and show the local stack."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ stack = typer.Typer(no_args_is_help=True, help="The local stack: PostgreSQL, Spa
 
 @command(stack, "up")
 def up() -> None:
-    """Start whatever does not run; harmless to repeat.
+    """Start every part that does not run. You may repeat it.
 
     [bold]Example:[/bold]  feedmill stack up
 
-    Prints where Airflow is, with user and password. Exits with 3 where something cannot start.
+    Prints Airflow's address, user and password. Exits with 3 if a part cannot start.
     """
     from feedmill.local import stack as local
     from feedmill.local.home import Home
@@ -31,7 +31,7 @@ def up() -> None:
 
 @command(stack, "down")
 def down() -> None:
-    """Stop everything; the data stays.
+    """Stop everything. The data stays.
 
     [bold]Example:[/bold]  feedmill stack down
     """
@@ -44,11 +44,11 @@ def down() -> None:
 
 @command(stack, "status")
 def status() -> None:
-    """What runs, and where.
+    """Show which parts run, and where.
 
     [bold]Example:[/bold]  feedmill stack status --json
 
-    Exits with 3 where a part does not run or does not answer.
+    Exits with 3 if a part does not run or does not answer.
     """
     from feedmill.local import stack as local
     from feedmill.local.home import Home

@@ -1,8 +1,8 @@
-"""What a build would change: its rows against the published ones, partition by partition.
+"""What a build would change: its rows compared with the published ones, partition by partition.
 
-Rows are compared as a multiset, whole rows against whole rows; what is gone and new with the same key has changed.
-Sketches (BINARY) are left out, because equal ones may differ in their bytes: the digests that every build records
-compare what is in them, so a partition whose rows are equal and whose digests are not differs in a sketch alone.
+Whole rows are compared, as a multiset. A removed and an added row with the same key count as one changed row. Sketches
+(BINARY) are left out of the comparison, because equal sketches may have different bytes. The digests that every build
+records do compare their contents. So if a partition's rows are equal but its digests differ, only a sketch differs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NUMBERS = (LongType, IntegerType, DoubleType, FloatType, DecimalType)
 
 @dataclass(frozen=True)
 class PartitionDiff:
-    """What changes in one partition, in rows. ``sketches``: nothing but sketches differs."""
+    """How many rows change in one partition. ``sketches``: only sketches differ."""
 
     partition: datetime
     before: int
@@ -48,7 +48,7 @@ class PartitionDiff:
 
 @dataclass(frozen=True)
 class ColumnDiff:
-    """A column that differs between rows of the same key: in how many, and the first of them."""
+    """A column that differs between rows with the same key: in how many rows, and the first of these."""
 
     column: str
     rows: int
@@ -59,7 +59,7 @@ class ColumnDiff:
 
 @dataclass(frozen=True)
 class Diff:
-    """What a build would change against ``main``."""
+    """What a build would change on ``main``."""
 
     key: tuple[str, ...]
     partitions: list[PartitionDiff]
@@ -76,9 +76,9 @@ def compare(table: Table, span: Range, build_id: str, key: Sequence[str], ledger
         table: the build's table.
         span: its range.
         build_id: the build.
-        key: the columns that name a row; empty: all that are no numbers.
-        ledger: has the digests.
-        lake: has the rows.
+        key: the columns that identify a row. Empty: all columns that are not numbers.
+        ledger: where the digests are.
+        lake: where the rows are.
     """
     with ledger.transaction() as session:
         build = builds.get(session, build_id)
@@ -97,7 +97,7 @@ def compare(table: Table, span: Range, build_id: str, key: Sequence[str], ledger
         before = published[moment].rows if moment in published else 0
         added, removed, changed = counts.get(table.every.name_of(moment), (0, 0, 0))
         equal = not (added or removed or changed)
-        # A partition that was never published and has no rows, in either, has no sketch to differ either.
+        # A partition that was never published, or now has no rows, has no sketch that could differ.
         sketches = equal and moment in unlike and moment in published and written[moment].rows > 0
         partitions.append(PartitionDiff(moment, before, written[moment].rows, added, removed, changed, sketches))
     return Diff(key, partitions, columns)
@@ -109,8 +109,8 @@ def between(
     """Compare the rows of two sets of data files.
 
     Returns:
-        Rows added, removed and changed by the partition's name, for partitions that differ; and the columns in which
-        changed rows differ.
+        By the names of the partitions that differ: rows added, removed and changed. And the columns in which changed
+        rows differ.
     """
     connection = open_duckdb()
     _prepare(connection, schema, partition, key, old, new)
@@ -118,7 +118,7 @@ def between(
 
 
 def grain(suite: Suite) -> tuple[str, ...]:
-    """The columns of which the suite demands that they are unique together; empty where it demands none."""
+    """The columns that must be unique together, as the suite says; empty if it says nothing of the kind."""
     for expectation in suite.expectations:
         if "mostly" in expectation.kwargs:
             continue
@@ -130,7 +130,7 @@ def grain(suite: Suite) -> tuple[str, ...]:
 
 
 def key_of(schema: Schema, partition: str, key: Sequence[str]) -> tuple[str, ...]:
-    """The columns that name a row, the partition first: those given, else all that are neither numbers nor sketches."""
+    """The columns that identify a row, partition first. Default: all that are neither numbers nor sketches."""
     names = key or [f.name for f in schema.fields if not isinstance(f.field_type, (*_NUMBERS, BinaryType))]
     return tuple(dict.fromkeys([partition, *names]))
 
@@ -143,7 +143,7 @@ def _prepare(
     old: Sequence[str],
     new: Sequence[str],
 ) -> None:
-    """The tables removed, added, and ``pairs`` of rows that are in both by key."""
+    """Make the tables ``removed``, ``added`` and ``pairs``: the rows of both that have the same key."""
     columns = ", ".join(_q(f.name) for f in schema.fields if not isinstance(f.field_type, BinaryType))
     name = f"strftime({_q(partition)}, '{'%Y-%m-%dT%H' if _is_hourly(schema, partition) else '%Y-%m-%d'}')"
     keys = ", ".join(_q(k) for k in key)
@@ -163,7 +163,7 @@ def _prepare(
 
 
 def _counts(connection: DuckDBPyConnection) -> dict[str, tuple[int, int, int]]:
-    """Rows added, removed and changed by the partition's name; a changed row is neither of the two others."""
+    """By partition name: rows added, removed and changed. A changed row counts only as changed."""
     found: dict[str, dict[str, int]] = {}
     for relation in ("added", "removed", "pairs"):
         query = f"SELECT feedmill_partition, count(*) FROM {relation} GROUP BY 1"
@@ -177,7 +177,7 @@ def _counts(connection: DuckDBPyConnection) -> dict[str, tuple[int, int, int]]:
 
 
 def _columns(connection: DuckDBPyConnection, schema: Schema, key: Sequence[str]) -> list[ColumnDiff]:
-    """The columns in which the pairs differ, most rows first."""
+    """The columns in which the pairs differ; those that differ in most rows come first."""
     found = []
     for column in [f.name for f in schema.fields if f.name not in key and not isinstance(f.field_type, BinaryType)]:
         differs = f"before.{_q(column)} IS DISTINCT FROM after.{_q(column)}"

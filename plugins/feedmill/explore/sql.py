@@ -1,6 +1,6 @@
-"""DuckDB over the lake: every table of the map as a view of one of its snapshots, read where it lies.
+"""DuckDB over the lake. Each table of the map is a view of one of its snapshots, and its files are read in place.
 
-Columns are matched by Iceberg's field ids, so that files from before a column was added are read as the table is now.
+Columns are matched by Iceberg's field ids, so that files that are older than a column still fit today's table.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _TYPES: dict[type[IcebergType], str] = {
 
 
 class QueryError(ValueError):
-    """A query that cannot be answered; the message says why, and which tables there are."""
+    """The query cannot be answered. The message says why and, if a table is unknown, which tables exist."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ def ask(sql: str, tables: Map, lake: Lake, snapshots: Mapping[str, int | None] |
     """The answer to one SELECT over the published tables.
 
     Args:
-        sql: in DuckDB's dialect; tables are named ``<schema>.<table>``.
+        sql: the query, in DuckDB's dialect. Tables are named ``<schema>.<table>``.
         tables: the map.
         lake: where the tables are.
-        snapshots: by table name, a snapshot to read instead of what is published (None: no rows).
+        snapshots: by table name, the snapshot to read instead of the published one (None: no rows).
 
     Raises:
-        QueryError: it is no single SELECT, names a table that is not there, or DuckDB cannot run it.
+        QueryError: the query is not one SELECT, it names an unknown table, or DuckDB cannot run it.
     """
     connection = open_duckdb()
     _require_select(connection, sql)
@@ -101,9 +101,9 @@ def ask(sql: str, tables: Map, lake: Lake, snapshots: Mapping[str, int | None] |
 
 
 def mentioned(sql: str, tables: Map) -> list[Table]:
-    """The tables that the query may read, by their names in its text; all of them where it lists what there is.
+    """The tables whose names are in the query's text. All tables if the query lists tables, such as SHOW TABLES.
 
-    By text, because a view too many costs milliseconds, and DuckDB's dialect needs no second parser.
+    We search the text because it is simple: a view too many costs only milliseconds, and we need no second SQL parser.
     """
     if re.search(r"\b(show|information_schema|duckdb_\w+)\b", sql, re.IGNORECASE):
         return list(tables)
@@ -111,7 +111,7 @@ def mentioned(sql: str, tables: Map) -> list[Table]:
 
 
 def scan(connection: DuckDBPyConnection, schema: Schema, paths: Sequence[str]) -> str:
-    """The SELECT that reads these Parquet files as the schema is now; no files, no rows."""
+    """The SELECT that reads these Parquet files with today's schema. Without files it gives no rows."""
     if not paths:
         columns = ", ".join(f"NULL::{duck_type(f.field_type)} AS {_quoted(f.name)}" for f in schema.fields)
         return f"SELECT {columns} WHERE false"
@@ -128,18 +128,19 @@ def data_files(iceberg: IcebergTable, snapshot_id: int) -> list[str]:
     """The data files of a snapshot.
 
     Raises:
-        QueryError: it has row-level deletes, which Feedmill's tables never have and DuckDB would not see.
+        QueryError: the table has row-level deletes. Feedmill never writes them, and DuckDB would ignore them.
     """
     paths = []
     for task in iceberg.scan(snapshot_id=snapshot_id).plan_files():
         if task.delete_files:
-            raise QueryError(f"{'.'.join(iceberg.name())} has row-level deletes, made by something else than Feedmill")
+            name = ".".join(iceberg.name())
+            raise QueryError(f"{name} has row-level deletes: Feedmill does not write them, and this cannot read them")
         paths.append(task.file.file_path)
     return sorted(paths)
 
 
 def duck_type(kind: IcebergType) -> str:
-    """DuckDB's name of an Iceberg type."""
+    """DuckDB's name for an Iceberg type."""
     match kind:
         case ListType():
             return f"{duck_type(kind.element_type)}[]"
@@ -163,7 +164,7 @@ def _view(connection: DuckDBPyConnection, table: Table, lake: Lake, snapshots: M
         if snapshots is not None and table.name in snapshots:
             snapshot = snapshots[table.name]
         if snapshot is not None and iceberg.metadata.snapshot_by_id(snapshot) is None:
-            raise QueryError(f"snapshot {snapshot} of {table.name} has expired; only what is published can be read")
+            raise QueryError(f"snapshot {snapshot} of {table.name} has expired; only the published rows can be read")
         body = scan(connection, iceberg.schema(), data_files(iceberg, snapshot) if snapshot is not None else [])
     connection.execute(f"CREATE VIEW {_quoted(table.schema)}.{_quoted(table.short_name)} AS {body}")
 
@@ -174,10 +175,10 @@ def _require_select(connection: DuckDBPyConnection, sql: str) -> None:
     except duckdb.Error as error:
         raise QueryError(_first_lines(error)) from error
     if len(statements) != 1:
-        raise QueryError(f"give one statement; these are {len(statements)}")
+        raise QueryError(f"give one statement, not {len(statements)}")
     kind = statements[0].type
     if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
-        raise QueryError(f"only SELECT is answered, this is {kind.name}; published tables change by a build alone")
+        raise QueryError(f"only SELECT is possible, not {kind.name}: published tables are changed only by builds")
 
 
 def _sentence(error: duckdb.Error, tables: Map) -> str:
@@ -188,12 +189,12 @@ def _sentence(error: duckdb.Error, tables: Map) -> str:
         meant = [table.name for table in tables if table.short_name == short]
         start = f"there is no table {wanted[1]}" if wanted else text
         hint = f" (did you mean {meant[0]}?)" if meant else ""
-        return f"{start}{hint}; there are {', '.join(sorted(table.name for table in tables))}"
+        return f"{start}{hint}; the tables are {', '.join(sorted(table.name for table in tables))}"
     return text
 
 
 def _first_lines(error: duckdb.Error) -> str:
-    """DuckDB's message without its picture of the query."""
+    """DuckDB's message without its excerpt of the query."""
     return " ".join(str(error).split("\n\n")[0].split())
 
 
@@ -202,7 +203,7 @@ def _pattern(table: Table) -> str:
 
 
 def _readable(connection: DuckDBPyConnection, path: str) -> str:
-    """The path as DuckDB opens it: local ones plain; others through fsspec, which has the deployment's credentials."""
+    """The path as DuckDB opens it. Local paths are plain. Others go through fsspec, which has the credentials."""
     scheme, mark, _ = path.partition(":")
     if not mark or scheme == "file":
         # Spark writes file:/, PyIceberg file:///, and neither escapes what it wrote.

@@ -1,4 +1,4 @@
-"""What must hold before the stack is started: each failure is one sentence that says what to do."""
+"""Checks before the stack starts. If one fails, it says in one sentence what to do."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from feedmill.spark.java import JavaError, find
 
 MEMORY = 4.0
 DISK = 3.0
-"""What must be free, in GB. A stack at work holds 3 to 3.5 GB of memory, its Spark server 1.7 GB of them."""
+"""What must be free, in GB. A busy stack uses 3 to 3.5 GB of memory, of which Spark uses 1.7 GB."""
 
 
 def memory() -> None:
-    """Enough memory is available, to the machine and to the container around us."""
+    """Check that the machine, and the container around us, have enough free memory."""
     free = psutil.virtual_memory().available
     with suppress(FileNotFoundError, ValueError, PermissionError):
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
@@ -26,23 +26,23 @@ def memory() -> None:
         free = min(free, limit - used)
     if free < MEMORY * 1e9:
         raise StackError(
-            f"Only {free / 1e9:.1f} GB of memory are available, and the stack needs {MEMORY:.0f}: "
+            f"The stack needs {MEMORY:.0f} GB of memory, but only {free / 1e9:.1f} GB are available: "
             "close something, or give the container more."
         )
 
 
 def disk(folder: Path) -> None:
-    """Enough room is left where the home is."""
+    """Check that the disk of the home has enough free space."""
     free = shutil.disk_usage(folder).free
     if free < DISK * 1e9:
         raise StackError(
-            f"Only {free / 1e9:.1f} GB are free in {folder}, and the stack needs {DISK:.0f}: "
-            "make room, or set FEEDMILL_HOME to a folder elsewhere."
+            f"The stack needs {DISK:.0f} GB of disk, but only {free / 1e9:.1f} GB are free in {folder}: "
+            "delete something, or set FEEDMILL_HOME to a folder on another disk."
         )
 
 
 def port(component: str, number: int) -> None:
-    """Nothing listens on the component's port."""
+    """Check that nothing listens on the component's port."""
     probe = socket.socket()
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     with probe:
@@ -50,8 +50,8 @@ def port(component: str, number: int) -> None:
             probe.bind(("127.0.0.1", number))
         except OSError as error:
             raise StackError(
-                f"Port {number}, which {component} would use, is in use by something else: "
-                f"set {port_variable(component)} to a free one."
+                f"{component} needs port {number}, but another program uses it: "
+                f"set {port_variable(component)} to a free port."
             ) from error
 
 
@@ -63,7 +63,7 @@ def listens(number: int) -> bool:
 
 
 def java() -> Path:
-    """A Java that runs Spark."""
+    """Check that there is a Java that runs Spark."""
     try:
         return find()
     except JavaError as error:
