@@ -111,7 +111,7 @@ def test_another_snapshot_can_be_read_instead_of_what_is_published(seen):
 @pytest.mark.parametrize(
     ("sql", "sentence"),
     [
-        ("SELECT * FROM t.nope", "there is no table .*there are t.seen, t.unbuilt"),
+        ("SELECT * FROM t.nope", "there is no table .*the tables are t.seen, t.unbuilt"),
         ("SELECT * FROM seen", "did you mean t.seen"),
         ("SELECT nope FROM t.seen", 'column "nope" not found'),
         ("SELECT 1; SELECT 2", "give one statement, not 2"),
