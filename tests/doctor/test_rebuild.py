@@ -41,6 +41,8 @@ from feedmill.local.postgres import Postgres
 from feedmill.spec import Files, Input, Maintainer, Map, Source, Table
 from feedmill.timeline import DAY, HOUR, Range, days, hours
 
+pytestmark = pytest.mark.rule(10)
+
 START = datetime(2026, 5, 1, tzinfo=UTC)
 NOW = START + hours(3)
 """When files are found: a late one goes to this hour, or to the first open one after it."""

@@ -30,6 +30,7 @@ def spark_returns(spark_server: SparkServer) -> Iterator[SparkServer]:
     until(spark_server.ready, 90, "the supervisor's new server")
 
 
+@pytest.mark.rule(6)
 def test_postgresql_is_killed_while_a_build_looks_for_files(
     ground: Ground, clean_rows: Callable[..., Rows], postgres: Postgres
 ) -> None:
@@ -84,6 +85,7 @@ def test_postgresql_is_killed_in_the_middle_of_a_check(
     assert ground.ills() == []
 
 
+@pytest.mark.rule(3)
 @pytest.mark.parametrize("moment", PUBLISH)
 def test_postgresql_is_killed_in_the_middle_of_a_publish(
     ground: Ground, clean_rows: Callable[..., Rows], postgres: Postgres, moment: str

@@ -17,6 +17,7 @@ from feedmill.lake.catalog import branch_name
 pytestmark = pytest.mark.faults
 
 
+@pytest.mark.rule(6)
 @pytest.mark.parametrize("moment", DISCOVERY)
 def test_killed_while_it_looks_for_files(ground: Ground, clean_rows: Callable[..., Rows], moment: str) -> None:
     expected = clean_rows(LANDED, span=hour(0))
@@ -64,6 +65,7 @@ def test_killed_while_it_checks(ground: Ground, clean_rows: Callable[..., Rows],
     assert ground.ills() == []
 
 
+@pytest.mark.rule(3)
 @pytest.mark.parametrize("moment", PUBLISH)
 def test_killed_while_it_publishes(ground: Ground, clean_rows: Callable[..., Rows], moment: str) -> None:
     expected = clean_rows(LANDED, span=hour(0, 2))
@@ -82,6 +84,7 @@ def test_killed_while_it_publishes(ground: Ground, clean_rows: Callable[..., Row
     assert ground.ills() == []
 
 
+@pytest.mark.rule(3)
 @pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
 def test_killed_while_it_publishes_and_never_retried(
     ground: Ground, clean_rows: Callable[..., Rows], moment: str
@@ -94,6 +97,7 @@ def test_killed_while_it_publishes_and_never_retried(
     assert ground.rows(LANDED) == (clean_rows(LANDED, span=hour(0)) if moment in AFTER_THE_COMMIT else {LANDED: []})
 
 
+@pytest.mark.rule(9)
 def test_a_retry_while_the_first_try_s_query_still_runs(ground: Ground, clean_rows: Callable[..., Rows]) -> None:
     expected = clean_rows(LANDED, span=hour(0))
     first = ground.start("build", LANDED, hour(0), "--crawl")
@@ -114,6 +118,7 @@ def test_a_retry_while_the_first_try_s_query_still_runs(ground: Ground, clean_ro
     assert ground.ills(mend=True) == []
 
 
+@pytest.mark.rule(3)
 def test_the_same_build_published_by_two_processes_at_once(ground: Ground, clean_rows: Callable[..., Rows]) -> None:
     expected = clean_rows(LANDED, span=hour(0, 2))
     build_id = ground.build(LANDED, hour(0, 2))

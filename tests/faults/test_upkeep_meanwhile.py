@@ -48,6 +48,7 @@ def crowded(ground: Ground, clean_rows: Callable[..., Rows], monkeypatch: pytest
     return ground
 
 
+@pytest.mark.rule(3)
 @pytest.mark.parametrize("moment", DURING)
 def test_upkeep_in_the_middle_of_a_publish(
     clean_rows: Callable[..., Rows], crowded: Ground, spark: SparkSession, moment: str

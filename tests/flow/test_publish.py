@@ -32,6 +32,8 @@ from feedmill.ledger.store import Ledger, lock_counter
 from feedmill.spec import Map
 from feedmill.timeline import HOUR, Range, hours
 
+pytestmark = pytest.mark.rule(3, 4, 5)
+
 START = datetime(2026, 5, 1, tzinfo=UTC)
 NEXT = START + hours(1)
 TWO = Range(START, START + hours(2), HOUR)

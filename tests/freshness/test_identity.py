@@ -12,6 +12,8 @@ from feedmill.freshness.identity import identity
 from feedmill.spec import Files, Input, Maintainer, Ripple, Table
 from feedmill.timeline import DAY, HOUR, days, hours
 
+pytestmark = pytest.mark.rule(7)
+
 TEAM = Maintainer("team", description="tests", link="mailto:team@example.com")
 OTHER = Table("a.other", HOUR, [Files("events")], TEAM, 2, days(90))
 

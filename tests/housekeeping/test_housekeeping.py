@@ -87,6 +87,7 @@ def fragment(shop: Workshop, span: Range, version: int = 1, files: int = 6) -> s
 # Retention
 
 
+@pytest.mark.rule(8)
 def test_what_has_passed_its_retention_leaves_ledger_and_main_and_the_rest_stays(
     shop: Workshop, here: Deployment
 ) -> None:
@@ -106,6 +107,7 @@ def test_what_has_passed_its_retention_leaves_ledger_and_main_and_the_rest_stays
     assert snapshots(shop) == before
 
 
+@pytest.mark.rule(8)
 def test_killed_between_ledger_and_iceberg_the_next_run_removes_the_rows(
     shop: Workshop, here: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

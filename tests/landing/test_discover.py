@@ -26,6 +26,8 @@ from feedmill.ledger.store import Ledger
 from feedmill.spec import Source
 from feedmill.timeline import HOUR as HOURS
 
+pytestmark = pytest.mark.rule(6)
+
 LINES = Source("lines", kind="events", suffixes=(".jsonl", ".jsonl.gz"), layout="lines")
 TABLES = Source("tables", kind="events", suffixes=(".parquet",), layout="parquet")
 ITEMS = Source("items", kind="items", suffixes=(".jsonl",), layout="lines")

@@ -17,6 +17,8 @@ from feedmill.ledger.store import Ledger, lock_counter
 from feedmill.spec import Table
 from feedmill.timeline import HOUR, Range, hours
 
+pytestmark = pytest.mark.rule(2, 9)
+
 START = datetime(2026, 5, 1, tzinfo=UTC)
 
 

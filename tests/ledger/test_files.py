@@ -6,6 +6,8 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import pytest
+
 from feedmill.freshness.load import load
 from feedmill.ledger import builds, files
 from feedmill.ledger.files import FoundFile
@@ -13,6 +15,8 @@ from feedmill.ledger.models import File, SealedHour
 from feedmill.ledger.store import Ledger
 from feedmill.spec import FileKind, Files, Table
 from feedmill.timeline import DAY, HOUR, Range, days, hours
+
+pytestmark = pytest.mark.rule(6)
 
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
 NOW = datetime(2026, 5, 2, 8, 40, tzinfo=UTC)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import event, select
 
 from feedmill.freshness.load import load
@@ -17,6 +18,8 @@ from feedmill.ledger.publishes import Moved
 from feedmill.ledger.store import Ledger, lock_counter, next_number
 from feedmill.spec import Input, Table
 from feedmill.timeline import HOUR, Range, hours
+
+pytestmark = pytest.mark.rule(1, 5)
 
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
 

@@ -13,6 +13,8 @@ from feedmill.ledger.store import Ledger
 from feedmill.spec import Table
 from feedmill.timeline import HOUR, Range, hours
 
+pytestmark = pytest.mark.rule(4)
+
 START = datetime(2026, 5, 1, tzinfo=UTC)
 NEXT = START + hours(1)
 

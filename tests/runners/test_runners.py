@@ -257,7 +257,7 @@ def test_the_catalog_is_named_once_for_pyiceberg_and_spark(given: dict[str, str]
 def test_an_application_ends_with_the_task_that_is_killed(home: Home, postgres: Postgres, use: Any) -> None:
     use(SUBMIT)
     program = (
-        "from feedmill.runner import submit\n"
+        "from feedmill.spark import submit\n"
         "from feedmill.spark.session import session_of\n"
         "with session_of('id') as spark:\n"
         "    print(submit._running.process.pid, flush=True)\n"
