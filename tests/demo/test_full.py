@@ -153,7 +153,7 @@ def test_nothing_is_started_where_nothing_is_needed() -> None:
 @pytest.mark.usefixtures("impatient")
 def test_a_failed_run_and_a_held_partition_end_the_demo_with_their_table() -> None:
     span = TABLES["events.clean"].one(WEEK.start)
-    with pytest.raises(DemoError, match=r"1 runs failed, first events.clean demo_full__2026-05-01T00"):
+    with pytest.raises(DemoError, match=r"1 runs failed, the first was events.clean demo_full__2026-05-01T00"):
         healed(Airflow({"events.clean": [span]}, fails="events.clean"))
     with pytest.raises(DemoError, match=r"events.clean 2026-05-01T00 was not published"):
         healed(Airflow({"events.clean": [span]}, forgets="events.clean"))

@@ -1,7 +1,8 @@
-"""The lineage picture: the map as an SVG, inputs left of their readers. Deterministic, so that it can be committed.
+"""The lineage picture: the map as an SVG, inputs left of their readers. It is deterministic, so that we can commit it.
 
-The layout is the usual one for layered graphs: a column for each step from the files, long edges led through empty
-places in between, each column sorted by where its neighbours lie. Colours follow the reader's light or dark setting.
+The layout is the usual one for layered graphs. Each step away from the files is a column. Long edges pass through empty
+places in the columns between. Each column is sorted by where its neighbours lie. Colours follow the reader's light or
+dark setting.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from feedmill.spec import Files, Input, Map, Table
 from feedmill.timeline import HOUR
 
 HEIGHT = 46
-"""Of a box, in pixels."""
+"""The height of a box, in pixels."""
 ROW = 66
 GAP = 76
 MARGIN = 20
 SWEEPS = 8
-"""Enough for the order to settle: each sweep sorts every column by its neighbours."""
+"""Each sweep sorts every column by its neighbours. After this many the order has settled."""
 
 _CHARACTER = 8.6
-"""Width of a character of the bold 13 px name, the widest of the usual fonts: the reader's is not known."""
+"""Width of a character of the bold 13 px name in the widest usual font: we do not know the reader's font."""
 
 _STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; fill: #1c2430; }
@@ -54,7 +55,7 @@ _STYLE = """
 
 @dataclass(frozen=True)
 class _Box:
-    """A node: files or a table; or, without a name, a place that a long edge passes."""
+    """A node: files or a table. Without a name: a place through which a long edge passes."""
 
     key: str
     name: str
@@ -116,7 +117,7 @@ def _graph(tables: Map) -> tuple[dict[str, _Box], list[_Edge]]:
 
 
 def _label(entry: Files | Input, table: Table) -> str:
-    """What is not plain about how the reader reads it."""
+    """What is special about how the reader reads the input; empty if nothing is."""
     if isinstance(entry, Input) and entry.as_of:
         return "as of"
     if isinstance(entry, Input) and entry.by == "touches":
@@ -128,7 +129,7 @@ def _label(entry: Files | Input, table: Table) -> str:
 
 
 def _columns(boxes: dict[str, _Box], edges: Sequence[_Edge]) -> tuple[list[list[str]], list[tuple[_Edge, list[str]]]]:
-    """The keys of each column, and every edge as the chain of keys that it passes; adds the passed places."""
+    """The keys of each column, and for each edge the chain of keys on its way. Adds the places on the way."""
     depth: dict[str, int] = {}
 
     def depth_of(key: str) -> int:
@@ -162,7 +163,7 @@ def _neighbours(chains: Iterable[tuple[_Edge, list[str]]]) -> tuple[dict[str, li
 
 
 def _sort(columns: list[list[str]], chains: list[tuple[_Edge, list[str]]]) -> None:
-    """Order each column by the mean place of its neighbours, to the right and back again."""
+    """Order each column by the mean place of its neighbours, from left to right and back."""
     left, right = _neighbours(chains)
     for sweep in range(SWEEPS):
         neighbours = left if sweep % 2 == 0 else right
@@ -182,7 +183,7 @@ def _sort(columns: list[list[str]], chains: list[tuple[_Edge, list[str]]]) -> No
 def _place(
     columns: list[list[str]], boxes: dict[str, _Box], chains: list[tuple[_Edge, list[str]]]
 ) -> tuple[dict[str, tuple[float, float]], float, float]:
-    """The left middle of each box, and the picture's size."""
+    """The middle of each box's left side, and the size of the picture."""
     left, right = _neighbours(chains)
     rows = max(map(len, columns), default=0)
     y = {key: (i - (len(c) - 1) / 2) * ROW for c in columns for i, key in enumerate(c)}
@@ -204,7 +205,7 @@ def _place(
 
 
 def _relax(column: list[str], y: dict[str, float], neighbours: dict[str, list[str]]) -> None:
-    """Move each box towards its neighbours' middle, keeping the order and a row's distance."""
+    """Move each box towards the middle of its neighbours, but keep the order and the distance of a row."""
     wanted = [fmean(y[n] for n in neighbours[key]) if neighbours.get(key) else y[key] for key in column]
     placed: list[float] = []
     for want in wanted:
@@ -241,7 +242,7 @@ def _edge_svg(edge: _Edge, chain: Sequence[str], boxes: dict[str, _Box], places:
 
 
 def _labels_svg(chains: list[tuple[_Edge, list[str]]], places: dict[str, tuple[float, float]]) -> Iterator[str]:
-    """Beside the arrow's head, where edges have parted, on the side that the edge does not come from."""
+    """The labels. Each stands beside the arrow's head, where edges are apart, on the side away from its edge."""
     taken: Counter[tuple[str, bool]] = Counter()
     for edge, chain in chains:
         if not edge.label:

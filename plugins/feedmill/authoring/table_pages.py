@@ -1,7 +1,7 @@
 """The generated pages of ``docs/``: one for each table, their index, and the lineage picture.
 
-Made from the map and the DDL alone, so that they are the same on every machine and can be committed; a table's page
-is also what Airflow shows as its DAG's documentation.
+They are made only from the map and the DDL. So they are the same on every machine, and can be committed. Airflow shows
+a table's page as the documentation of its DAG.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RIPPLES = {
 
 
 def pages(tables: Map, project: Path) -> dict[Path, str]:
-    """Every generated file by its path in the project.
+    """Every generated file, by its path in the project.
 
     Raises:
         DdlError: a table's DDL is missing or cannot be read.
@@ -41,7 +41,7 @@ def pages(tables: Map, project: Path) -> dict[Path, str]:
 
 
 def differences(made: Mapping[Path, str], project: Path) -> dict[Path, str]:
-    """What is not as it would be made: missing, different, or left over from a table that is no more."""
+    """The pages that are out of date: missing, different, or left over from a table that is gone."""
     found = {}
     for path, text in made.items():
         there = project / path
@@ -56,7 +56,7 @@ def differences(made: Mapping[Path, str], project: Path) -> dict[Path, str]:
 
 
 def write(made: Mapping[Path, str], project: Path) -> dict[Path, str]:
-    """Make the files as they should be, and return what was changed and why."""
+    """Bring the pages up to date, and return which ones changed and why."""
     found = differences(made, project)
     for path, why in found.items():
         if why == "left over":
@@ -121,7 +121,7 @@ def _input(entry: Files | Input, table: Table) -> tuple[str, str, str]:
 
 
 def _window(entry: Files | Input, table: Table) -> str:
-    """What of an input one partition reads, in words."""
+    """Says in words which part of an input one partition reads."""
     unit = _unit(table)
     if isinstance(entry, Files):
         what = "the files that arrived"

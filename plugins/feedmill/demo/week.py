@@ -1,8 +1,9 @@
 """The demo: a real week of impressions becomes checked, published tables through Airflow's own scheduler.
 
-The week of the Open Bandit Dataset is moved in time so that it ended last midnight (UTC): whole days, so that hourly
-and daily roll-ups hold the same events. Its history is built in one range run a table; its last hours one by one, by
-the scheduler; the quiet hours since midnight in one range run; and from there on the schedule goes on by itself.
+The week of the Open Bandit Dataset is moved in time so that it ended last midnight (UTC). It has whole days, so that
+hourly and daily roll-ups hold the same events. One run per table builds its history. The scheduler builds its last
+hours one by one. One more run per table builds the quiet hours since midnight. From there on the schedule goes on by
+itself.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ TABLES = (
     "rollups.item_engagement_hourly",
     "rollups.item_engagement_daily",
 )
-"""What the demo builds, so that it takes minutes; the DAGs of all other tables stay paused."""
+"""The demo builds only these tables, so that it takes minutes. The DAGs of all other tables stay paused."""
 
 HOUR_BY_HOUR = hours(3)
 """The end of the week, which the scheduler builds hour by hour."""
@@ -46,12 +47,12 @@ TIMEOUT = timedelta(minutes=20)
 
 
 class DemoError(RuntimeError):
-    """The demo cannot go on; the message says what failed and where to look."""
+    """The demo cannot go on. The message says what failed and where to look."""
 
 
 @dataclass(frozen=True, order=True)
 class Count:
-    """What was shown and clicked of one policy in one campaign."""
+    """The impressions and clicks of one policy in one campaign."""
 
     policy: str
     campaign: str
@@ -60,10 +61,10 @@ class Count:
 
 
 def fetch(folder: Path, project: Path) -> Path:
-    """The wheel that holds the data, downloaded once, and only with the hash that requirements-demo.txt names.
+    """The wheel that holds the data. It is downloaded once, and must have the hash in requirements-demo.txt.
 
     Raises:
-        DemoError: the package index does not give it.
+        DemoError: the wheel could not be downloaded.
     """
     found = sorted(folder.glob("obp-*.whl"))
     if found:
@@ -77,19 +78,19 @@ def fetch(folder: Path, project: Path) -> Path:
 
 
 def week_of(deployment: Deployment, now: datetime) -> Range:
-    """The week's hours: those of the week that landed before, else the seven days that ended last midnight."""
+    """The week's hours: of the week that has landed, if any, else of the seven days that ended last midnight."""
     first = min(_landed_hours(deployment), default=None)
     end = DAY.floor(now) if first is None else DAY.floor(first) + WEEK
     return Range(end - WEEK, end, HOUR)
 
 
 def is_landed(deployment: Deployment) -> bool:
-    """Whether the week lies in the landing zone."""
+    """Whether the week has landed."""
     return bool(_landed_hours(deployment))
 
 
 def run(deployment: Deployment, api: AirflowApi, week: Range, now: datetime, say: Callable[[str], None]) -> None:
-    """Bring the week's :data:`TABLES` to be published, through Airflow; what is published already is left alone.
+    """Let Airflow build and publish the week's :data:`TABLES`. Published partitions are left alone.
 
     Raises:
         DemoError: a run failed, or the time is up.
@@ -110,7 +111,7 @@ def run(deployment: Deployment, api: AirflowApi, week: Range, now: datetime, say
             started += len(history) + (len(last) if last else 0)
     api.unpause(tables)
     if started:
-        say(f"Airflow builds {started} ranges and hours of {len(tables)} tables")
+        say(f"Airflow is building {len(tables)} tables, in {started} runs")
         finish(api, tables, lambda run: (run.dag_id, run.run_id) not in before, say)
     left = [str(span) for table in tables for span in _unpublished(deployment, table, week, now)]
     if left:
@@ -118,7 +119,7 @@ def run(deployment: Deployment, api: AirflowApi, week: Range, now: datetime, say
 
 
 def expected(wheel: Path) -> list[Count]:
-    """Impressions and clicks as they stand in the wheel, counted without Spark: what the roll-ups must equal."""
+    """Impressions and clicks, counted in the wheel without Spark. The roll-ups must show the same."""
     counts = []
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
@@ -133,7 +134,7 @@ def expected(wheel: Path) -> list[Count]:
 
 
 def totals_query(table: str, week: Range) -> str:
-    """Impressions and clicks by policy and campaign, of the week, from a roll-up."""
+    """The week's impressions and clicks by policy and campaign, from a roll-up."""
     column = "hour" if table.endswith("hourly") else "day"
     return (
         f"SELECT model_id, surface, sum(impressions), sum(clicks) FROM {table} "
@@ -158,7 +159,7 @@ def _landed_hours(deployment: Deployment) -> list[datetime]:
 
 
 def _unpublished(deployment: Deployment, table: Table, week: Range, now: datetime) -> list[Range]:
-    """The table's ranges from the week's start to now that are not published yet; whole days of it if it is daily."""
+    """The table's ranges from the week's start to now that are not published yet; whole days for a daily table."""
     end = HOUR.floor(now) if table.every is HOUR else week.end
     with deployment.ledger.transaction() as session:
         published = load(session, [table]).published.get(table.name, {})
@@ -166,7 +167,7 @@ def _unpublished(deployment: Deployment, table: Table, week: Range, now: datetim
 
 
 def _split(span: Range, one_by_one: Range | None) -> tuple[list[Range], Range | None]:
-    """A range without the hours that go one by one, and those hours."""
+    """Split a range: the part to build at once, and the hours to build one by one."""
     if one_by_one is None or span.start >= one_by_one.end or span.end <= one_by_one.start:
         return [span], None
     start, end = max(span.start, one_by_one.start), min(span.end, one_by_one.end)
@@ -175,7 +176,7 @@ def _split(span: Range, one_by_one: Range | None) -> tuple[list[Range], Range | 
 
 
 def finish(api: AirflowApi, tables: Iterable[Table], wanted: Callable[[Run], bool], say: Callable[[str], None]) -> None:
-    """Wait until those of the tables' runs that are wanted are over.
+    """Wait until the wanted runs of these tables are over.
 
     Raises:
         DemoError: one failed, or the time is up.
@@ -195,19 +196,19 @@ def finish(api: AirflowApi, tables: Iterable[Table], wanted: Callable[[Run], boo
         if mine and len(over) == len(mine):
             return
         if datetime.now(UTC) > deadline:
-            raise DemoError(f"{len(mine) - len(over)} runs are still not done after {TIMEOUT}; look at them in Airflow")
+            raise DemoError(f"{len(mine) - len(over)} runs are not done after {TIMEOUT}; look at them in Airflow")
         time.sleep(2)
 
 
 def failure(api: AirflowApi, failed: list[Run]) -> str:
-    """One sentence on runs that failed: how many, and the first one's task."""
+    """One sentence about failed runs: how many, and the task of the first one."""
     tasks = [task for task in api.failed_tasks() if any(task.startswith(f"{r.dag_id} {r.run_id} ") for r in failed)]
     what = tasks[0] if tasks else f"{failed[0].dag_id} {failed[0].run_id}"
-    return f"{len(failed)} runs failed, first {what}; its log in Airflow says why"
+    return f"{len(failed)} runs failed, the first was {what}; its log in Airflow says why"
 
 
 def until(true: Callable[[], bool], otherwise: str) -> None:
-    """Wait for what takes Airflow a moment.
+    """Wait for something that Airflow needs a moment for.
 
     Raises:
         DemoError: it did not become true in two minutes.
@@ -215,5 +216,5 @@ def until(true: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + 120
     while not true():
         if time.monotonic() > deadline:
-            raise DemoError(f"{otherwise} after two minutes; the logs are in .feedmill/logs")
+            raise DemoError(f"{otherwise} within two minutes; see the logs in .feedmill/logs")
         time.sleep(1)
