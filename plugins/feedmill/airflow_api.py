@@ -9,11 +9,12 @@ from typing import Any
 
 import httpx
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.spec import Table
 from feedmill.timeline import Range
 
 
-class AirflowApiError(RuntimeError):
+class AirflowApiError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """Airflow refused a request; the message says which and why."""
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from feedmill.errors import Exit, FeedmillError, Turn
+
 PLACEHOLDER = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
-class SettingsError(RuntimeError):
+class SettingsError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """The file names something that nobody defines; the message is one sentence that says what."""
 
 

@@ -29,6 +29,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from feedmill import airflow_settings
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.project import PROJECT, home_path, stack_env
 
 LEDGER = "feedmill_ledger"
@@ -50,7 +51,7 @@ OWN_PROPERTIES = ("landing", "pages")
 """Keys of the Iceberg connection's extra that are Feedmill's, not the catalog's."""
 
 
-class ConnectionNotDefinedError(LookupError):
+class ConnectionNotDefinedError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """No place defines the connection; the message names them all."""
 
 

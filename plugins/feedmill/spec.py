@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.timeline import DAY, Period, Range, hours
 
 FileKind: TypeAlias = Literal["events", "items"]
@@ -21,7 +22,7 @@ FileKind: TypeAlias = Literal["events", "items"]
 KINDS: tuple[FileKind, ...] = ("events", "items")
 
 
-class MapError(ValueError):
+class MapError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.MAINTAINER):
     """The map in ``include/`` contradicts itself; the message names the table and the file."""
 
 

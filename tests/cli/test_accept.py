@@ -6,7 +6,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from feedmill.cli.app import app
-from feedmill.cli.exits import Exit
+from feedmill.errors import Exit
 from feedmill.flow.publish import drop_branch
 from feedmill.freshness import conditions
 from feedmill.ledger.models import Acceptance, Build

@@ -10,11 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 from pyiceberg.exceptions import CommitFailedException
+from pyspark.errors import PySparkException
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from feedmill.cli.app import app
-from feedmill.cli.exits import ERRORS, CommandError, Exit, code_of, sentence_of
+from feedmill.cli.exits import FOREIGN, CommandError, code_of, sentence_of
 from feedmill.cli.options import range_of
+from feedmill.errors import Exit
 from feedmill.ledger import builds
 from feedmill.timeline import parse
 from include.tables import TABLES
@@ -54,10 +57,19 @@ def test_help_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr == "\n"
 
 
-@pytest.mark.parametrize("name", ERRORS)
-def test_every_foreseen_error_exists(name):
+@pytest.mark.parametrize("name", FOREIGN)
+def test_every_expected_error_of_a_library_exists(name):
     module, _, kind = name.rpartition(".")
     assert issubclass(getattr(importlib.import_module(module), kind), Exception)
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), ValueError("\n"), PySparkException(message=""), CommandError("")])
+def test_an_error_without_a_message_is_still_told(error):
+    assert type(error).__name__ in sentence_of(error)
+
+
+def test_a_database_that_fails_without_a_word_is_told():
+    assert "PostgreSQL does not answer" in sentence_of(OperationalError("SELECT 1", {}, Exception()))
 
 
 def test_a_mistake_in_code_is_not_taken_for_a_wrong_request():

@@ -12,7 +12,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.exc import ProgrammingError
 
-from feedmill.cli.exits import Exit, code_of, sentence_of
+from feedmill.cli.exits import code_of, sentence_of
+from feedmill.errors import Exit
 from feedmill.ledger.models import Base, Partition
 from feedmill.ledger.store import Ledger, lock_counter, migrate
 
@@ -80,4 +81,4 @@ def test_a_ledger_without_its_tables_is_told_so_with_the_way_out(empty_database:
     for error, what in ((missing_table.value, '"counter"'), (missing_column.value, "expired_at")):
         assert code_of(error) is Exit.UNREACHABLE
         assert what in sentence_of(error)
-        assert "Run `feedmill ledger migrate`" in sentence_of(error)
+        assert "run `feedmill ledger migrate`" in sentence_of(error)

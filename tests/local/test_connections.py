@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from feedmill import connections
-from feedmill.airflow_settings import load
+from feedmill.airflow_settings import SettingsError, load
 from feedmill.connections import Connection, ConnectionNotDefinedError
-from feedmill.local.home import PROJECT, Home, StackError, free_ports
+from feedmill.local.home import PROJECT, Home, free_ports
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,7 @@ def test_the_projects_settings_fill_completely(tmp_path: Path):
 def test_a_placeholder_that_nothing_fills_is_named(tmp_path: Path):
     settings = tmp_path / "airflow_settings.yaml"
     settings.write_text("airflow:\n  variables:\n    - variable_name: a\n      variable_value: ${NOBODY}\n")
-    with pytest.raises(StackError, match=r"names \$\{NOBODY\}, which the local stack does not define"):
+    with pytest.raises(SettingsError, match=r"names \$\{NOBODY\}, which the local stack does not define"):
         load(settings, {})
 
 

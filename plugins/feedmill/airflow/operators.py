@@ -6,6 +6,8 @@ task runs, never when a DAG is parsed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowFailException
 
 from feedmill.airflow.triggers import LedgerTrigger
+from feedmill.errors import FeedmillError
 from feedmill.timeline import Range, parse
 
 if TYPE_CHECKING:
@@ -86,6 +89,21 @@ def owner_of(context: Context) -> str:
     return f"{run.dag_id}/{run.run_id}"
 
 
+@contextmanager
+def no_vain_retry() -> Iterator[None]:
+    """Fail the task at once on an error of ours that a retry cannot help.
+
+    Raises:
+        AirflowFailException: the same input and the same code would fail in the same way.
+    """
+    try:
+        yield
+    except FeedmillError as error:
+        if error.retry:
+            raise
+        raise AirflowFailException(str(error)) from error
+
+
 class WaitForInputs(TableOperator):
     """Returns at once when everything that the range reads is published; else waits in the triggerer."""
 
@@ -127,24 +145,19 @@ class Build(TableOperator):
 
     def execute(self, context: Context) -> str:
         """Build, or wait without a slot while another build is at work on these partitions."""
-        from feedmill.flow.build import TransformError, build
-        from feedmill.flow.wait import FrozenError, Wait
-        from feedmill.lake.ddl import IncompatibleError
-        from feedmill.lake.schema import DdlError
-        from feedmill.landing.discover import LandingError
+        from feedmill.flow.build import build
+        from feedmill.flow.wait import Wait
         from feedmill.ledger.builds import ClaimedError
 
         deployment, table = self.opened()
         span = range_of(table, context)
         try:
-            built = build(table, span, deployment, owner_of(context), self._started, lambda: self.killed)
+            with no_vain_retry():
+                built = build(table, span, deployment, owner_of(context), self._started, lambda: self.killed)
         except ClaimedError as error:
             self.log.info("%s", error)
             _defer(self, Wait(table, span, owner_of(context), datetime.now(UTC)), "resume")
             raise AssertionError("a deferred task does not come here") from error
-        except (DdlError, FrozenError, IncompatibleError, LandingError, TransformError) as error:
-            # The same input and code would fail the same way: no retry.
-            raise AirflowFailException(str(error)) from error
         return built.build_id
 
     def resume(self, context: Context, event: dict[str, Any]) -> str:
@@ -177,15 +190,12 @@ class Check(TableOperator):
 
     def execute(self, context: Context) -> None:
         """Judge, log what was found and where the page is."""
-        from feedmill.checks.suite import SuiteError
-        from feedmill.flow.check import NothingToCheckError, check
+        from feedmill.flow.check import check
 
         deployment, table = self.opened()
         build_id = build_of(context)
-        try:
+        with no_vain_retry():
             checked = check(table, build_id, deployment)
-        except (NothingToCheckError, SuiteError) as error:
-            raise AirflowFailException(str(error)) from error
         self.page_link = page_link(table, build_id)
         self.log.info("%s Page: %s", checked.sentence, self.page_link)
         if evidence := checked.evidence():
@@ -201,14 +211,12 @@ class Publish(TableOperator):
 
     def execute(self, context: Context) -> None:
         """Publish, and say what became of each partition."""
-        from feedmill.flow.publish import NothingToPublishError, publish
+        from feedmill.flow.publish import publish
 
         deployment, table = self.opened()
         build_id = build_of(context)
-        try:
+        with no_vain_retry():
             outcome = publish(table, build_id, deployment.ledger, deployment.lake)
-        except NothingToPublishError as error:
-            raise AirflowFailException(str(error)) from error
         self.log.info("%s", outcome.describe(table.every))
         if outcome.held:
             raise AirflowFailException(

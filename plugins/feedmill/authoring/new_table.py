@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.lake import ddl as ddl_module
 from feedmill.spec import Maintainer, Map, MapError, Table
 from feedmill.timeline import HOUR, Period, days
@@ -26,7 +27,7 @@ _LINE = 120
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-class ScaffoldError(ValueError):
+class ScaffoldError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
     """The table cannot be made; the message says what to name otherwise. Nothing was written."""
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from feedmill.errors import Exit, FeedmillError, Turn
+
 Severity = Literal["critical", "warning"]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -22,7 +24,7 @@ BOUNDS = frozenset({"min_value", "max_value"})
 _STRICT = BOUNDS | {"strict_min", "strict_max"}
 
 
-class SuiteError(ValueError):
+class SuiteError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """A suite is missing or wrong; the message names the file and the field."""
 
 

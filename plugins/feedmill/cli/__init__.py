@@ -3,7 +3,7 @@
 =============  =================================================================================
 ``app``        the application, its commands in the order in which ``--help`` lists them
 ``command``    what all commands share: ``--json``, ``--debug``, errors in one sentence
-``exits``      the exit codes, and which error ends with which
+``exits``      how a command ends with an error: exit code and sentence
 ``output``     results on stdout, progress and sentences on stderr
 ``options``    arguments that several commands take, and what they are turned into
 =============  =================================================================================
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """The entry point of ``feedmill``; ends the process with an :class:`~feedmill.cli.exits.Exit`."""
+    """The entry point of ``feedmill``; ends the process with an :class:`~feedmill.errors.Exit`."""
     import sys
     import warnings
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from feedmill.cli.command import ended, output
-from feedmill.cli.exits import Exit
 from feedmill.cli.options import ledger_and_lake, table_of
+from feedmill.errors import Exit
 from feedmill.timeline import parse
 
 

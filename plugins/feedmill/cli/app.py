@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Feedmill: the ETL behind a recommendation feed.",
     epilog=(
         "Exit codes: 0 fine, 1 a problem that a person must see to (such as a held partition), 2 a wrong request, "
-        "3 a part of the stack does not answer, 4 another build is at work, 5 an unforeseen error, 130 Ctrl-C."
+        "3 a part of the stack does not answer, 4 another build is at work, 5 an unexpected error, 130 Ctrl-C."
     ),
 )
 

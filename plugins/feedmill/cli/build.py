@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedmill.cli.command import ended, output
-from feedmill.cli.exits import CommandError, Exit, code_of, sentence_of
+from feedmill.cli.exits import CommandError, code_of, sentence_of
 from feedmill.cli.options import TableName, range_of, table_of, user, utc_now
 from feedmill.cli.output import Steps, listing
+from feedmill.errors import Exit
 from feedmill.spec import require_files
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from feedmill.cli.exits import Exit, code_of, sentence_of
+from feedmill.cli.exits import code_of, sentence_of
 from feedmill.cli.output import Output
+from feedmill.errors import Exit
 
 _PANEL = "Every command"
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from feedmill.cli.command import ended, output
-from feedmill.cli.exits import Exit
+from feedmill.errors import Exit
 
 
 def docs(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedmill.cli.command import ended, output
-from feedmill.cli.exits import Exit
 from feedmill.cli.options import utc_now
+from feedmill.errors import Exit
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

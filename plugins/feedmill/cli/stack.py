@@ -7,8 +7,8 @@ from dataclasses import asdict
 import typer
 
 from feedmill.cli.command import command, ended, output
-from feedmill.cli.exits import Exit
 from feedmill.cli.output import listing
+from feedmill.errors import Exit
 
 stack = typer.Typer(no_args_is_help=True, help="The local stack: PostgreSQL, Spark and Airflow on this machine.")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedmill.cli.command import ended, output
-from feedmill.cli.exits import Exit
 from feedmill.cli.options import ledger_and_lake, utc_now
 from feedmill.cli.output import listing
+from feedmill.errors import Exit
 from feedmill.freshness.states import MEANINGS, NEEDS_A_BUILD, NEEDS_A_PERSON, State, TableStatus, status_of
 from feedmill.timeline import DAY, HOUR
 

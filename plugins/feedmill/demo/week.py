@@ -23,6 +23,7 @@ from typing import Any
 
 from feedmill.airflow_api import AirflowApi, Run
 from feedmill.deployment import Deployment
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.freshness.load import load
 from feedmill.spec import Table
 from feedmill.timeline import DAY, HOUR, Range, hours, parse, runs
@@ -46,7 +47,7 @@ HOUR_BY_HOUR = hours(3)
 TIMEOUT = timedelta(minutes=20)
 
 
-class DemoError(RuntimeError):
+class DemoError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.OPERATOR):
     """The demo cannot go on. The message says what failed and where to look."""
 
 

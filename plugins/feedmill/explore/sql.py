@@ -32,6 +32,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.lake.catalog import Lake
 from feedmill.spec import Map, Table
 
@@ -52,7 +53,7 @@ _TYPES: dict[type[IcebergType], str] = {
 }
 
 
-class QueryError(ValueError):
+class QueryError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
     """The query cannot be answered. The message says why and, if a table is unknown, which tables exist."""
 
 

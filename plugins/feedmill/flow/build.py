@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from feedmill.connections import CATALOG
 from feedmill.deployment import Deployment
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.flow.rows import frames
 from feedmill.flow.rows.digest import digest_of, row_hash, sums
 from feedmill.flow.rows.fork import fork
@@ -48,7 +49,7 @@ hours that each arrival hour touches, ended a Spark of 2 GB.
 """
 
 
-class TransformError(ValueError):
+class TransformError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """A transform that does not give what its DDL says; the message names its file and the columns."""
 
 

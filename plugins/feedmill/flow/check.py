@@ -18,6 +18,7 @@ from feedmill.checks.page import Report, render, sentence
 from feedmill.checks.suite import Suite
 from feedmill.connections import CATALOG
 from feedmill.deployment import Deployment
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.flow.rows import frames
 from feedmill.ledger import builds, verdicts
 from feedmill.ledger.models import Build
@@ -34,7 +35,7 @@ _LOGGED = 5
 """Partitions, and rows of each finding, that the log shows; the page has more."""
 
 
-class NothingToCheckError(RuntimeError):
+class NothingToCheckError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """The build has no branch that could be judged: it has not written one, or it was dropped."""
 
 

@@ -19,6 +19,7 @@ from pyiceberg.table import Table as IcebergTable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.lake.catalog import Lake, branch_name
 from feedmill.lake.commits import Commit, commits, summary, touched_hours
 from feedmill.lake.overwrite import Overwrite
@@ -35,11 +36,11 @@ ATTEMPTS = 20
 """Commits to branches of the same table may come between; each costs an attempt of some 50 ms."""
 
 
-class NothingToPublishError(RuntimeError):
+class NothingToPublishError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """The build has no partition with a passing verdict or an acceptance for its snapshot."""
 
 
-class LedgerBehindError(RuntimeError):
+class LedgerBehindError(FeedmillError, code=Exit.PROBLEM, retry=True, turn=Turn.OPERATOR):
     """The lake holds commits of builds that the ledger never knew: it is new, or was restored from an older dump."""
 
 

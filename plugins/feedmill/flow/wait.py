@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.freshness.load import load
 from feedmill.freshness.staleness import Expired, Facts, as_of_partition, frozen_because
 from feedmill.ledger import builds
@@ -39,7 +40,7 @@ class Never(str):
     __slots__ = ()
 
 
-class FrozenError(RuntimeError):
+class FrozenError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.CALLER):
     """An input that the range needs has passed its retention; it cannot be built."""
 
 

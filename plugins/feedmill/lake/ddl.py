@@ -8,10 +8,11 @@ from pathlib import Path
 from pyiceberg.schema import Schema
 from pyiceberg.types import IcebergType, ListType, MapType, StructType
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.lake.schema import Column, Ddl, DdlError
 
 
-class IncompatibleError(RuntimeError):
+class IncompatibleError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """A change of the DDL that a person must decide on; the message holds the statement."""
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pyiceberg.schema import Schema
 from pyiceberg.types import IcebergType, ListType, MapType, NestedField, StructType
 
+from feedmill.errors import Exit, FeedmillError, Turn
 
-class DdlError(ValueError):
+
+class DdlError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """A DDL file that cannot be used; the message names the file and the column."""
 
 

@@ -22,6 +22,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.ledger import files
 from feedmill.ledger.files import FoundFile
 from feedmill.ledger.store import Ledger
@@ -36,15 +37,15 @@ log = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 
 
-class LandingError(ValueError):
+class LandingError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """A registered file is missing or has changed, or the storage does not tell what we must know of a file."""
 
 
-class LandingUnavailableError(ConnectionError):
+class LandingUnavailableError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """A folder of the landing zone cannot be listed. Going on would treat it as empty."""
 
 
-class _ReplacedError(OSError):
+class _ReplacedError(FeedmillError, OSError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """A file was replaced or written to while we looked at it."""
 
 

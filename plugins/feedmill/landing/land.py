@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeAlias
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.spec import Source
 from feedmill.timeline import HOUR
 
@@ -39,7 +40,7 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the number of files done, their total, and the name of the next."""
 
 
-class ArrivalError(ValueError):
+class ArrivalError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
     """A given file cannot land. The message names it and says what would. Files before it may have landed."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.ledger import files
 from feedmill.ledger.models import Build, BuiltPartition, Claim
 from feedmill.ledger.store import lock_counter
@@ -22,7 +23,7 @@ CLAIM_EXPIRES = timedelta(seconds=45)
 """A claim whose heartbeat is older is nobody's: several beats may be missed on a busy machine."""
 
 
-class ClaimedError(RuntimeError):
+class ClaimedError(FeedmillError, code=Exit.BUSY, retry=True, turn=Turn.NOBODY):
     """Another build that lives has claimed some of the partitions."""
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from feedmill.errors import FeedmillError
 from feedmill.local import stack
-from feedmill.local.home import Home, StackError
+from feedmill.local.home import Home
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
         else:
             _say("usage: python -m feedmill.local up|down|status|clean")
             return 2
-    except StackError as error:
+    except FeedmillError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -20,13 +20,14 @@ from typing import IO, Self
 
 from feedmill.airflow_settings import load
 from feedmill.connections import Connection, of_settings
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.project import PROJECT, home_path, stack_env
 
 PORTS: dict[str, int] = {"airflow": 8080, "postgres": 5455, "spark": 15002, "trino": 8090}
 """The default port of each component; ``FEEDMILL_PORT_<COMPONENT>`` changes it, and is remembered."""
 
 
-class StackError(RuntimeError):
+class StackError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """The local stack cannot do what was asked; the message is one sentence that says what to do."""
 
 

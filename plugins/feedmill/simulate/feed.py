@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.simulate import VERSION, truth
 from feedmill.simulate.columns import DICTIONARIES, ENCODED, Names, Strays, columns, encoded
 from feedmill.simulate.hour import Hour
@@ -47,7 +48,7 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the hours that are done, of how many, and which is next."""
 
 
-class SimulationError(ValueError):
+class SimulationError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
     """The simulation cannot be written where it was asked to; nothing was."""
 
 

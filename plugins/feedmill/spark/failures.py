@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from feedmill.errors import Exit, FeedmillError, Turn
 
-class SparkUnavailableError(ConnectionError):
+
+class SparkUnavailableError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """Spark cannot be reached or started, or went away at work; the message says where, why and what to do."""
 
 

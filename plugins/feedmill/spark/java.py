@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from feedmill.errors import Exit, FeedmillError, Turn
+
 JAVA_VERSIONS = (17, 21)
 """Spark 4.1's Hadoop fails on Java 25: getSubject was removed."""
 
@@ -47,7 +49,7 @@ MODULE_OPTIONS = (
 )
 
 
-class JavaError(RuntimeError):
+class JavaError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """No Java runs Spark here; the message is one sentence that says what was found and what to do."""
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from feedmill.errors import Exit, FeedmillError, Turn
+
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -40,7 +42,7 @@ _INTEGERS = {
 """By bits, and whether there is a sign."""
 
 
-class UnreadableError(ValueError):
+class UnreadableError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """A file holds one of its source's columns in a form that Spark does not read; it names column and way out."""
 
     def __init__(self, column: str, what: str, instead: str):
