@@ -9,13 +9,14 @@ import hashlib
 import json
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from feedmill.local.home import Home, StackError, write_private
 from feedmill.local.postgres import Postgres
@@ -157,10 +158,10 @@ class Airflow:
         """Airflow's own report; empty if the API does not answer."""
         if self.components["api-server"].pid() is None:
             return {}
-        with suppress(OSError, ValueError):
-            address = f"http://127.0.0.1:{self.port}/api/v2/monitor/health"
-            with urllib.request.urlopen(address, timeout=5) as answer:
-                return dict(json.load(answer))
+        # A ValueError: what answers on this port does not speak JSON.
+        with suppress(httpx.HTTPError, ValueError):
+            answer = httpx.get(f"http://127.0.0.1:{self.port}/api/v2/monitor/health", timeout=5)
+            return dict(answer.raise_for_status().json())
         return {}
 
     def stop(self) -> None:

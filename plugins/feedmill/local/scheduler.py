@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import urllib.request
-from contextlib import suppress
 from importlib import import_module
+
+import httpx
 
 from feedmill.local.process import wait_until
 
@@ -51,9 +51,10 @@ def preload() -> None:
 def api_answers() -> bool:
     """Whether the API server, which every task talks to, is up."""
     address = f"http://127.0.0.1:{os.environ['AIRFLOW__API__PORT']}/api/v2/version"
-    with suppress(OSError), urllib.request.urlopen(address, timeout=5):
-        return True
-    return False
+    try:
+        return httpx.get(address, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def main() -> None:
