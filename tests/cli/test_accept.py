@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from feedmill.cli.app import app
 from feedmill.errors import Exit
-from feedmill.flow.publish import drop_branch
 from feedmill.freshness import conditions
+from feedmill.lake.attempts import drop_branch
 from feedmill.ledger.models import Acceptance, Build
 from feedmill.ledger.store import lock_counter
 from feedmill.timeline import HOUR, Range, parse

@@ -26,7 +26,7 @@ from feedmill.flow.check import check
 from feedmill.flow.publish import Outcome, publish
 from feedmill.freshness.load import load
 from feedmill.freshness.staleness import stale_because
-from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.claims import CLAIM_EXPIRES
 from feedmill.ledger.models import Build, Claim, File, Intent, Verdict
 from feedmill.local.process import Component
 from feedmill.spec import Table

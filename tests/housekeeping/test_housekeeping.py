@@ -357,7 +357,7 @@ def test_many_publishes_manifests_become_few_sorted_by_partition(
         shop.publish(shop.build(Range.one(partition, HOUR), {partition: 2}, number))
     before = shop.main()
     assert upkeep.rewrite_manifests(shop.table, shop.lake, spark) == "6 manifests rewritten as 1"
-    assert upkeep.rewrite_manifests(shop.table, shop.lake, spark) == "1 manifests are few enough"
+    assert upkeep.rewrite_manifests(shop.table, shop.lake, spark) == "1 manifests; no rewrite is needed"
     assert shop.main() == before
     shop.publish(shop.build(TWO, each(TWO, 5), 9))
     assert shop.main() == {**before, START: (5, 9), START + hours(1): (5, 9)}
@@ -414,10 +414,10 @@ def test_a_second_run_of_everything_finds_nothing_to_do(
     assert again == [
         "nothing has passed its retention",
         "no branches",
-        "0 check pages deleted, which were older than 90 days",
+        "0 check pages deleted that were older than 90 days",
         "no snapshots to expire",
         "no partition has several small files",
-        "1 manifests are few enough",
+        "1 manifests; no rewrite is needed",
         "0 orphan files deleted",
     ]
 

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from feedmill.ledger import builds
-from feedmill.ledger.builds import CLAIM_EXPIRES, ClaimedError, Written
+from feedmill.ledger.builds import ClaimedError, Written
+from feedmill.ledger.claims import CLAIM_EXPIRES, alive
 from feedmill.ledger.models import Build, Claim
 from feedmill.ledger.store import Ledger, lock_counter
 from feedmill.spec import Table
@@ -114,6 +115,18 @@ def test_a_claim_that_died_while_a_begin_waited_is_dead_to_it(ledger: Ledger, ho
         assert [c.build_id for c in builds.live_claims(session, hourly, span(0, 2))] == [dying.id]
         time.sleep(1.5)
         assert builds.live_claims(session, hourly, span(0, 2)) == []
+
+
+def test_a_claim_lives_by_the_clock_of_the_statement_not_of_the_transaction(ledger: Ledger, hourly: Table) -> None:
+    dying = begin(ledger, hourly, span(0, 2), "dag/one")
+    silence(ledger, dying, CLAIM_EXPIRES - timedelta(seconds=1))
+    living = select(Claim.build_id).where(alive())
+    with ledger.transaction() as session:
+        assert session.scalars(living).all() == [dying.id]
+        time.sleep(1.5)
+        assert session.scalars(living).all() == []
+        by_the_transaction = select(Claim.heartbeat_at > func.now() - CLAIM_EXPIRES)
+        assert session.scalars(by_the_transaction).one(), "now() stands still, or this test shows nothing"
 
 
 def test_a_build_that_slept_past_its_claim_is_told_to_stop_once_another_has_begun(

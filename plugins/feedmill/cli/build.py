@@ -169,7 +169,7 @@ class _Run:
         return publish(self.table, built.build_id, self.deployment.ledger, self.deployment.lake)
 
     def discard(self, built: Built) -> None:
-        from feedmill.flow.publish import drop_branch
+        from feedmill.lake.attempts import drop_branch
         from feedmill.ledger import builds
 
         with self.deployment.ledger.transaction() as session:

@@ -22,7 +22,7 @@ from feedmill.lake.schema import DdlError
 from feedmill.landing import discover as landing
 from feedmill.landing.discover import Landed
 from feedmill.ledger import files, publishes
-from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.claims import CLAIM_EXPIRES
 from feedmill.ledger.models import Build, BuiltPartition, Claim, Counter, File, Partition, Publish
 from feedmill.spec import KINDS, FileKind, Files, Table
 from feedmill.timeline import runs

@@ -11,6 +11,7 @@ from feedmill.doctor.facts import Facts, TableFacts
 from feedmill.doctor.rule import Finding, Rule, counted, first_of
 from feedmill.flow import publish
 from feedmill.housekeeping.branches import BRANCH_KEEP
+from feedmill.lake.attempts import drop_branch
 from feedmill.spec import Table
 from feedmill.timeline import runs
 
@@ -152,7 +153,7 @@ def drop_branches(deployment: Deployment, tables: Sequence[Table], _now: datetim
     """Drop the branches that nobody needs any more."""
     for table in tables:
         for build_id in examination.table_facts(deployment, table, rows=False).branches:
-            publish.drop_branch(table, build_id, deployment.lake)
+            drop_branch(table, build_id, deployment.lake)
 
 
 class LeftBranch(Rule[TableFacts]):

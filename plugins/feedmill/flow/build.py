@@ -26,7 +26,8 @@ from feedmill.freshness.load import load
 from feedmill.lake.catalog import branch_name, moment_of
 from feedmill.landing.discover import discover, verify
 from feedmill.ledger import builds, files
-from feedmill.ledger.builds import HEARTBEAT, ClaimedError, Written
+from feedmill.ledger.builds import ClaimedError, Written
+from feedmill.ledger.claims import HEARTBEAT
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.spark import session
 from feedmill.spec import Files, Input, Table

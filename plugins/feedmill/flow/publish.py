@@ -9,18 +9,17 @@ of ``main``, or does not, and goes on from there.
 from __future__ import annotations
 
 import logging
-import random
-import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table as IcebergTable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedmill.errors import Exit, FeedmillError, Turn
-from feedmill.lake.catalog import Lake, branch_name
+from feedmill.lake.attempts import drop_branch, until_committed
+from feedmill.lake.catalog import Lake
 from feedmill.lake.commits import Commit, commits, summary, touched_hours
 from feedmill.lake.overwrite import Overwrite
 from feedmill.ledger import builds, publishes, verdicts
@@ -31,9 +30,6 @@ from feedmill.spec import Table
 from feedmill.timeline import Period, runs
 
 log = logging.getLogger(__name__)
-
-ATTEMPTS = 20
-"""Commits to branches of the same table may come between; each costs an attempt of some 50 ms."""
 
 
 class NothingToPublishError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
@@ -198,46 +194,48 @@ def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[
 
     Each attempt asks ``main`` itself who is current: the lock is a connection, and may be lost while we live on.
     """
-    for attempt in range(ATTEMPTS):
-        iceberg = lake.load(table)
-        newer = _superseded(iceberg, build, {entry.partition for entry in todo})
-        todo = [entry for entry in todo if entry.partition not in newer]
-        if not todo:
-            return None, []
-        partitions = {entry.partition for entry in todo}
-        properties = summary(build, todo)
-        done = _find(iceberg, build.id, partitions)
-        if done is not None:
-            return done.snapshot_id, todo
-        _require_branch(table, build, iceberg)
-        # PyIceberg's own retries duplicated rows when one build was published twice at once: off, in memory only.
-        iceberg.metadata = iceberg.metadata.model_copy(
-            update={"properties": {**iceberg.metadata.properties, "commit.retry.num-retries": "0"}}
-        )
-        main = iceberg.metadata.snapshot_by_name("main")
-        old = lake.files(table, iceberg, main.snapshot_id if main else None, partitions)
-        new = lake.files(table, iceberg, build.snapshot_id, partitions)
-        try:
-            with (
-                iceberg.transaction() as transaction,
-                Overwrite(transaction, properties) as overwrite,
-            ):
-                for path in sorted(old.keys() - new.keys()):
-                    overwrite.delete_data_file(old[path])
-                for path in sorted(new.keys() - old.keys()):
-                    overwrite.append_data_file(new[path])
-        except (CommitFailedException, CommitStateUnknownException, ValueError) as error:
-            # A ValueError about the sequence number is a commit of Spark's that came between.
-            if isinstance(error, ValueError) and "sequence number" not in str(error):
-                raise
-            log.info("%s: another commit came first, attempt %d: %s", table.name, attempt + 1, error)
-            time.sleep(random.uniform(0.02, 0.1) * min(attempt + 1, 10))  # noqa: S311 - not for secrets
-    done = _find(lake.load(table), build.id, {entry.partition for entry in todo})
-    if done is None:
-        raise CommitFailedException(
-            f"{table.name}: {ATTEMPTS} attempts to publish build {build.id} all met another commit"
-        )
-    return done.snapshot_id, todo
+
+    def attempt(iceberg: IcebergTable) -> tuple[int | None, list[Moved]]:
+        left, done = _left(iceberg, build, todo)
+        if left and done is None:
+            _require_branch(table, build, iceberg)
+            _replay(table, build, left, iceberg, lake)
+            left, done = _left(lake.load(table), build, left)
+            if left and done is None:
+                raise CommitFailedException(f"build {build.id} was committed, and is not on main")
+        return (done.snapshot_id if done else None), left
+
+    try:
+        return until_committed(table, lake, attempt, f"the publish of build {build.id}")
+    except CommitFailedException:
+        # The last attempt may have got through without an answer.
+        left, done = _left(lake.load(table), build, todo)
+        if left and done is None:
+            raise
+        return (done.snapshot_id if done else None), left
+
+
+def _left(iceberg: IcebergTable, build: Build, todo: list[Moved]) -> tuple[list[Moved], Commit | None]:
+    """The partitions that no later build has on ``main``, and this build's commit that holds them all, if any."""
+    newer = _superseded(iceberg, build, {entry.partition for entry in todo})
+    left = [entry for entry in todo if entry.partition not in newer]
+    return left, _find(iceberg, build.id, {entry.partition for entry in left}) if left else None
+
+
+def _replay(table: Table, build: Build, moved: list[Moved], iceberg: IcebergTable, lake: Lake) -> None:
+    """Commit to ``main``: without the files that it has of these partitions, and with the judged snapshot's."""
+    partitions = {entry.partition for entry in moved}
+    main = iceberg.metadata.snapshot_by_name("main")
+    old = lake.files(table, iceberg, main.snapshot_id if main else None, partitions)
+    new = lake.files(table, iceberg, build.snapshot_id, partitions)
+    with (
+        iceberg.transaction() as transaction,
+        Overwrite(transaction, summary(build, moved)) as overwrite,
+    ):
+        for path in sorted(old.keys() - new.keys()):
+            overwrite.delete_data_file(old[path])
+        for path in sorted(new.keys() - old.keys()):
+            overwrite.append_data_file(new[path])
 
 
 def _superseded(iceberg: IcebergTable, build: Build, partitions: set[datetime]) -> set[datetime]:
@@ -275,22 +273,3 @@ def unrecorded(session: Session, table: Table, iceberg: IcebergTable | None) -> 
             break
         found.insert(0, commit)
     return found
-
-
-def drop_branch(table: Table, build_id: str, lake: Lake) -> None:
-    """Drop the build's branch, in a commit of its own; where others come before it each time, housekeeping does.
-
-    PyIceberg tries a commit of rows again that met another one, not one of references.
-    """
-    branch = branch_name(build_id)
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            iceberg = lake.load(table)
-            if branch in iceberg.metadata.refs:
-                iceberg.manage_snapshots().remove_branch(branch).commit()
-        except (CommitFailedException, CommitStateUnknownException) as error:
-            log.info("%s: attempt %d to drop branch %s: %s", table.name, attempt, branch, error)
-            time.sleep(random.uniform(0.02, 0.1) * min(attempt, 10))  # noqa: S311 - not for secrets
-        else:
-            return
-    log.warning("%s: branch %s stays for housekeeping", table.name, branch)

@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from feedmill.freshness.states import Held
-from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.claims import alive
 from feedmill.ledger.models import Acceptance, Build, BuiltPartition, Claim, Partition, Verdict
 from feedmill.spec import Table
 from feedmill.timeline import Range
@@ -65,7 +65,7 @@ def held(session: Session, tables: Iterable[Table]) -> dict[str, dict[datetime, 
 def building(session: Session, tables: Iterable[Table]) -> dict[str, list[tuple[Range, str]]]:
     """By table: the ranges that builds which live have claimed, and the builds."""
     by_name = {table.name: table for table in tables}
-    query = select(Claim).where(Claim.table_name.in_(list(by_name)), Claim.heartbeat_at > func.now() - CLAIM_EXPIRES)
+    query = select(Claim).where(Claim.table_name.in_(list(by_name)), alive())
     found: defaultdict[str, list[tuple[Range, str]]] = defaultdict(list)
     for claim in session.scalars(query):
         span = Range(claim.range_start, claim.range_end, by_name[claim.table_name].every)

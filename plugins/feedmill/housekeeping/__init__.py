@@ -1,1 +1,1 @@
-"""The daily upkeep of every table: retention, and what keeps publishes and reads fast. Each step can be repeated."""
+"""The daily upkeep of every table: retention, and steps that keep publishes and reads fast. All can be repeated."""

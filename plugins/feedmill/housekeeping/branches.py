@@ -1,34 +1,34 @@
-"""Dropping what builds left behind and nobody will look at any more: branches, and check pages."""
+"""Dropping old leftovers of builds: branches and check pages."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import fsspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from feedmill.flow.publish import drop_branch
+from feedmill.lake.attempts import drop_branch
 from feedmill.lake.catalog import Lake, branch_name
-from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.claims import alive
 from feedmill.ledger.models import Build, Claim
 from feedmill.ledger.store import Ledger
 from feedmill.spec import Table
 from feedmill.timeline import days
 
 BRANCH_KEEP = days(7)
-"""How long the branch of a build stays after the build has ended: as long as somebody may accept what it holds."""
+"""How long a build's branch stays after the build has ended. For so long, a person can accept its held partitions."""
 
 PAGE_KEEP = days(90)
-"""How long a check's page stays after it was written."""
+"""How long a check's page stays."""
 
 _PREFIX = branch_name("")
 
 
 def drop(table: Table, ledger: Ledger, lake: Lake, now: datetime) -> str:
-    """Drop the branches of builds that ended long ago, under the table's lock; what was done.
+    """Drop the branches of builds that ended long ago, under the table's lock. Returns what was done.
 
-    Whatever became of the build: published, held, failed, interrupted, killed, or unknown to a restored ledger. What
-    was not published by then is built again.
+    It does not matter how the build ended: published, held, failed, interrupted, killed, or unknown to a restored
+    ledger. What was not published by then must be built again.
     """
     iceberg = lake.load_if_exists(table)
     if iceberg is None or not any(name.startswith(_PREFIX) for name in iceberg.metadata.refs):
@@ -43,17 +43,17 @@ def drop(table: Table, ledger: Ledger, lake: Lake, now: datetime) -> str:
         with ledger.transaction() as session:
             for build in session.scalars(select(Build).where(Build.id.in_(ended))):
                 ended[build.id] = build.finished_at or build.started_at
-            living = set(session.scalars(select(Claim.build_id).where(Claim.heartbeat_at > func.now() - CLAIM_EXPIRES)))
+            living = set(session.scalars(select(Claim.build_id).where(alive())))
         old = [build_id for build_id, at in ended.items() if at + BRANCH_KEEP <= now and build_id not in living]
         for build_id in sorted(old):
             drop_branch(table, build_id, lake)
-    return f"{len(old)} of {len(ended)} branches dropped, which ended more than {BRANCH_KEEP.days} days ago"
+    return f"{len(old)} of {len(ended)} branches dropped, of builds that ended more than {BRANCH_KEEP.days} days ago"
 
 
 def delete_pages(table: Table, lake: Lake, now: datetime) -> str:
-    """Delete the table's check pages that were written long ago; what was done."""
+    """Delete the table's old check pages. Returns what was done."""
     fs, root = fsspec.core.url_to_fs(f"{lake.pages.rstrip('/')}/{table.name}")
     pages = [path for path in fs.glob(f"{root}/*.html") if fs.modified(path).astimezone(UTC) + PAGE_KEEP <= now]
     for page in pages:
         fs.rm_file(page)
-    return f"{len(pages)} check pages deleted, which were older than {PAGE_KEEP.days} days"
+    return f"{len(pages)} check pages deleted that were older than {PAGE_KEEP.days} days"

@@ -1,4 +1,4 @@
-"""One table's housekeeping: its steps, in order. Killed at any of them, the next run does what is left."""
+"""One table's housekeeping: its steps, in order. If it is killed, the next run does the rest."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 def keep_house(
     table: Table, deployment: Deployment, now: datetime, started: Callable[[str], None] = lambda _: None
 ) -> list[str]:
-    """Do every step for the table, and say what each did, in one sentence each.
+    """Do all steps for the table. Returns one sentence for each step.
 
-    ``started`` is called with the Spark session's id, so that a caller who is killed politely can interrupt it.
+    ``started`` is called with the Spark session's id, so that a caller that is asked to stop can interrupt it.
 
     Raises:
-        SparkUnavailableError: the Spark server does not answer; retention and branches are done by then.
+        SparkUnavailableError: Spark does not answer; retention and branches are done by then.
     """
     ledger, lake = deployment.ledger, deployment.lake
     told: list[str] = []
@@ -32,7 +32,7 @@ def keep_house(
         log.info("%s: %s", table.name, sentence)
         told.append(sentence)
 
-    # Retention first of all: it also records commits that the ledger lacks, before their snapshots can expire.
+    # Retention is first: it also records commits that the ledger lacks, before their snapshots can expire.
     tell(retention.expire(table, deployment, now))
     tell(branches.drop(table, ledger, lake, now))
     tell(branches.delete_pages(table, lake, now))
@@ -41,7 +41,7 @@ def keep_house(
     session_id = str(uuid.uuid4())
     started(session_id)
     with session.session_of(session_id) as spark:
-        # Snapshots before the rest: what they hold back need be neither planned nor listed. Orphans last.
+        # Snapshots first: afterwards there is less to plan and to list. Orphan files last.
         tell(upkeep.expire_snapshots(table, ledger, lake, spark, now))
         tell(upkeep.compact(table, lake, spark))
         tell(upkeep.rewrite_manifests(table, lake, spark))

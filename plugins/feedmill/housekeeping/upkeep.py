@@ -1,8 +1,8 @@
-"""Iceberg's upkeep, by Spark's procedures: snapshots, small files, manifests, orphans.
+"""Iceberg's upkeep, by Spark's procedures: snapshots, small files, manifests, orphan files.
 
-All of it works on ``main`` beside publishes, without the table's lock: it takes minutes where a publish takes a
-moment. The catalog decides who was first. A publish that lost replays on the new ``main``; an upkeep that lost gives
-up what it met, and the next day's run does it.
+It works on ``main`` at the same time as publishes, without the table's lock, because it takes minutes and a publish
+takes a moment. If two commits meet, the catalog decides who is first. A publish that lost replays on the new ``main``.
+An upkeep step that lost gives up, and the next day's run does it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 
 from feedmill.connections import CATALOG
 from feedmill.lake.catalog import Lake
-from feedmill.ledger.builds import CLAIM_EXPIRES
+from feedmill.ledger.claims import alive
 from feedmill.ledger.models import Build, Claim
 from feedmill.ledger.store import Ledger
 from feedmill.spark.failures import is_conflict
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SNAPSHOT_KEEP = days(3)
-"""What was current this long ago, or later, can still be read: by a long query, or to look back at."""
+"""Snapshots that were current in this time can still be read, by a long query or to look back."""
 
 ORPHAN_KEEP = days(3)
-"""A file that no snapshot names may be one that a build is about to commit; an older one is not."""
+"""A file that no snapshot names may belong to a build that will commit it soon. An older one does not."""
 
 SMALL_FILES = 5
-"""From so many small files in one partition on they are rewritten as one."""
+"""If one partition has this many small files or more, they are rewritten as one."""
 
 SMALL_FILE_BYTES = 384 * 1024 * 1024
-"""Below this a file is small: three quarters of Iceberg's 512 MB, as its bin-packing has it."""
+"""A smaller file counts as small. It is three quarters of Iceberg's 512 MB, as in Iceberg's own bin-packing."""
 
 MANIFEST_BYTES = 256 * 1024
-"""The size that manifests are rewritten to: some 700 files each. A publish that replaces a partition reads and rewrites
-the manifest that lists its files, and with 10,000 files in one manifest it took 2 s. Iceberg's own size is 8 MB."""
+"""Manifests are rewritten to this size, about 700 files each. A publish that replaces a partition reads and rewrites
+the manifest that lists its files; with 10,000 files in one manifest that took 2 s. Iceberg's default is 8 MB."""
 
 SMALL_MANIFESTS = 20
-"""From so many manifests of less than half that size on they are rewritten."""
+"""If this many manifests or more are smaller than half that size, they are rewritten."""
 
 _TARGET = "commit.manifest.target-size-bytes"
 
 
 def expire_snapshots(table: Table, ledger: Ledger, lake: Lake, spark: SparkSession, now: datetime) -> str:
-    """Expire snapshots that were not current for a while, and the files that only they name; what was done."""
+    """Expire snapshots that were not current for a while, and files that only they use. Returns what was done."""
     iceberg = lake.load(table)
     began = oldest_living_build(ledger)
     moment = min(now - SNAPSHOT_KEEP, began) if began else now - SNAPSHOT_KEEP
@@ -66,7 +66,7 @@ def expire_snapshots(table: Table, ledger: Ledger, lake: Lake, spark: SparkSessi
     named = {"snapshot_ids": [s.snapshot_id for s in left]} if left else {}
     done = _call(spark, "expire_snapshots", table, older_than=cutoff, retain_last=1, stream_results=True, **named)
     if done is None:
-        return "snapshots are left for the next run: another commit came first"
+        return "snapshots were left for the next run, because another commit came first"
     files = sum(value for name, value in done.items() if name.startswith("deleted_") and value)
     return (
         f"{len(replaced) + len(left)} snapshots expired that were replaced or dropped before {moment:%Y-%m-%d %H:%M}, "
@@ -75,9 +75,9 @@ def expire_snapshots(table: Table, ledger: Ledger, lake: Lake, spark: SparkSessi
 
 
 def _to_expire(iceberg: IcebergTable, moment: datetime, cutoff: datetime) -> tuple[list[Snapshot], list[Snapshot]]:
-    """What was replaced before the cutoff; and what no branch has any more, between the cutoff and the moment.
+    """Snapshots replaced before the cutoff, and snapshots of dropped branches between the cutoff and the moment.
 
-    Of a table that is seldom published, the cutoff is long ago, and branches were made and dropped since.
+    If a table is seldom published, the cutoff is long ago, and branches were made and dropped since then.
     """
     heads = {reference.snapshot_id for reference in iceberg.metadata.refs.values()}
     replaced = [s for s in iceberg.metadata.snapshots if _at(s) < cutoff and s.snapshot_id not in heads]
@@ -87,20 +87,16 @@ def _to_expire(iceberg: IcebergTable, moment: datetime, cutoff: datetime) -> tup
 
 
 def oldest_living_build(ledger: Ledger) -> datetime | None:
-    """When the oldest build that lives began: whatever it has pinned was current then or later."""
+    """When the oldest running build began. The snapshots that it has pinned were current then or later."""
     with ledger.transaction() as session:
-        query = (
-            select(func.min(Build.started_at))
-            .join(Claim, Claim.build_id == Build.id)
-            .where(Claim.heartbeat_at > func.now() - CLAIM_EXPIRES)
-        )
+        query = select(func.min(Build.started_at)).join(Claim, Claim.build_id == Build.id).where(alive())
         return session.execute(query).scalar_one()
 
 
 def oldest_readable(iceberg: IcebergTable, moment: datetime) -> datetime:
-    """The commit of the snapshot that was current at the moment.
+    """The time of the commit that was current at the moment.
 
-    Not the moment itself: whoever began to read then may have pinned a head that was months old already.
+    Not the moment itself: a reader that began then may have pinned a head that was months old already.
     """
     main = iceberg.metadata.snapshot_by_name("main")
     for snapshot in _ancestors(iceberg, main.snapshot_id if main else None):
@@ -110,7 +106,7 @@ def oldest_readable(iceberg: IcebergTable, moment: datetime) -> datetime:
 
 
 def compact(table: Table, lake: Lake, spark: SparkSession) -> str:
-    """Rewrite the small files of partitions that have several; what was done."""
+    """Rewrite the small files of partitions that have several. Returns what was done."""
     iceberg = lake.load(table)
     fields = range(len(iceberg.spec().fields))
     small: Counter[tuple[Any, ...]] = Counter()
@@ -120,7 +116,7 @@ def compact(table: Table, lake: Lake, spark: SparkSession) -> str:
     crowded = [count for count in small.values() if count >= SMALL_FILES]
     if not crowded:
         return "no partition has several small files"
-    # In part: a group of files that a publish has replaced meanwhile fails its commit, and only its own.
+    # Partial progress: if a publish replaces some of the files meanwhile, only the commit of their group fails.
     options = {
         "min-input-files": str(SMALL_FILES),
         "partial-progress.enabled": "true",
@@ -128,41 +124,41 @@ def compact(table: Table, lake: Lake, spark: SparkSession) -> str:
     }
     done = _call(spark, "rewrite_data_files", table, options=options)
     if done is None:
-        return "small files are left for the next run: another commit came first"
+        return "small files were left for the next run, because another commit came first"
     left = done.get("failed_data_files_count") or 0
     said = (
         f"{done['rewritten_data_files_count']} small files of {len(crowded)} partitions rewritten "
         f"as {done['added_data_files_count']}"
     )
-    return f"{said}; {left} are left for the next run, because another commit came first" if left else said
+    return f"{said}; {left} were left for the next run: another commit came first" if left else said
 
 
 def rewrite_manifests(table: Table, lake: Lake, spark: SparkSession) -> str:
-    """Gather the manifests of many publishes into few, sorted by partition; what was done."""
+    """Rewrite the manifests of many publishes as a few, sorted by partition. Returns what was done."""
     iceberg = lake.load(table)
     head = iceberg.metadata.snapshot_by_name("main")
     manifests = head.manifests(iceberg.io) if head else []
     small = [manifest for manifest in manifests if manifest.manifest_length < MANIFEST_BYTES // 2]
     if len(small) < SMALL_MANIFESTS:
-        return f"{len(manifests)} manifests are few enough"
+        return f"{len(manifests)} manifests; no rewrite is needed"
     try:
         if iceberg.properties.get(_TARGET) != str(MANIFEST_BYTES):
             with iceberg.transaction() as transaction:
                 transaction.set_properties({_TARGET: str(MANIFEST_BYTES)})
     except CommitFailedException:
-        return "manifests are left for the next run: another commit came first"
+        return "manifests were left for the next run, because another commit came first"
     done = _call(spark, "rewrite_manifests", table, use_caching=False)
     if done is None:
-        return "manifests are left for the next run: another commit came first"
+        return "manifests were left for the next run, because another commit came first"
     return f"{done['rewritten_manifests_count']} manifests rewritten as {done['added_manifests_count']}"
 
 
 def remove_orphans(table: Table, ledger: Ledger, spark: SparkSession, now: datetime) -> str:
-    """Delete files in the table's folder that no snapshot names: of killed builds, and old metadata; what was done."""
+    """Delete files in the table's folder that no snapshot uses: leftovers of builds. Returns what was done."""
     began = oldest_living_build(ledger)
     before = min(now - ORPHAN_KEEP, began) if began else now - ORPHAN_KEEP
-    # What differs in scheme or authority only is not deleted: PyIceberg writes file:///, Spark file:/, and a bucket may
-    # be named by s3 here and s3a there. The folder is the table's own, which is the procedure's default.
+    # A path that differs from a known one only in scheme or authority is not deleted: PyIceberg writes file:///, Spark
+    # file:/, and a bucket may be s3 in one and s3a in the other. The procedure's default folder is the table's own.
     rows = _rows(
         spark,
         "remove_orphan_files",
@@ -175,7 +171,7 @@ def remove_orphans(table: Table, ledger: Ledger, spark: SparkSession, now: datet
 
 
 def _call(spark: SparkSession, procedure: str, table: Table, **arguments: object) -> dict[str, Any] | None:
-    """The procedure's one row of counts; None where another commit came first, and the procedure gave up."""
+    """The procedure's one row of counts; None if another commit came first and the procedure gave up."""
     try:
         rows = _rows(spark, procedure, table, **arguments)
     except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, delete, func, select, update
@@ -12,24 +12,20 @@ from sqlalchemy.orm import Session
 
 from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.ledger import files
+from feedmill.ledger.claims import alive
 from feedmill.ledger.models import Build, BuiltPartition, Claim
 from feedmill.ledger.store import lock_counter
 from feedmill.spec import Files, Table
 from feedmill.timeline import HOUR, Range
 
-HEARTBEAT = timedelta(seconds=5)
-"""How often a running build says that it lives."""
-CLAIM_EXPIRES = timedelta(seconds=45)
-"""A claim whose heartbeat is older is nobody's: several beats may be missed on a busy machine."""
-
 
 class ClaimedError(FeedmillError, code=Exit.BUSY, retry=True, turn=Turn.NOBODY):
-    """Another build that lives has claimed some of the partitions."""
+    """Another running build has claimed some of the partitions."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """One partition of a build's branch: rows, their order-free digest, and rows by touched hour."""
+    """One partition on a build's branch: its number of rows, their order-free digest, and the rows by touched hour."""
 
     partition: datetime
     rows: int
@@ -38,9 +34,8 @@ class Written:
 
 
 def live_claims(session: Session, table: Table, span: Range) -> list[Claim]:
-    """Claims of builds that live and overlap the range."""
-    alive = Claim.heartbeat_at > func.clock_timestamp() - CLAIM_EXPIRES
-    return list(session.scalars(_claims(table, span).where(alive)))
+    """The claims of running builds that overlap the range."""
+    return list(session.scalars(_claims(table, span).where(alive())))
 
 
 def _claims(table: Table, span: Range) -> Select[Claim]:
@@ -50,12 +45,12 @@ def _claims(table: Table, span: Range) -> Select[Claim]:
 
 
 def unfinished(session: Session, owner: str) -> list[Build]:
-    """Earlier tries of the same owner that never ended: a retry interrupts their Spark sessions first."""
+    """The owner's earlier tries that never ended. A retry interrupts their Spark sessions first."""
     return list(session.scalars(select(Build).where(Build.owner == owner, Build.state == "running")))
 
 
 def interrupted(session: Session, build_id: str, error: str) -> None:
-    """Record that a try will not end by itself, and drop its claim."""
+    """Record that a try was interrupted, and drop its claim."""
     session.execute(
         update(Build)
         .where(Build.id == build_id, Build.state == "running")
@@ -65,21 +60,22 @@ def interrupted(session: Session, build_id: str, error: str) -> None:
 
 
 def begin(session: Session, table: Table, span: Range, owner: str, identity: str) -> Build:
-    """Claim the partitions, seal the arrival hours that are read as its own, and take the begin.
+    """Claim the partitions, seal the build's own arrival hours, and take the begin.
 
-    All under the counter's lock: of two builds that begin at once, one sees the other's claim.
+    All of it holds the counter's lock, so if two builds begin at once, the second one sees the first one's claim.
 
     Raises:
-        ClaimedError: another owner's build runs on some of the partitions.
+        ClaimedError: a build of another owner is running on some of the partitions.
     """
     counter = lock_counter(session)
     for claim in live_claims(session, table, span):
         if claim.owner != owner:
             raise ClaimedError(
                 f"{table.name} {span}: build {claim.build_id} of {claim.owner} is at work on "
-                f"{Range(claim.range_start, claim.range_end, table.every)}"
+                f"{Range(claim.range_start, claim.range_end, table.every)}; try again when it has ended"
             )
-    # Our own earlier try's, and those that expired: a process that stood still must not wake up as a second builder.
+    # These are the claims of our own earlier tries, and expired ones. A process that was suspended must not wake up and
+    # go on building beside us.
     for claim in session.scalars(_claims(table, span)).all():
         interrupted(session, claim.build_id, f"{owner} took over")
     for entry in table.inputs:
@@ -107,7 +103,7 @@ def begin(session: Session, table: Table, span: Range, owner: str, identity: str
             range_start=span.start,
             range_end=span.end,
             owner=owner,
-            # Not now(), which is when the transaction began: it may have waited for the counter since.
+            # Not now(): that is when the transaction began, and it may have waited for the counter since.
             heartbeat_at=func.clock_timestamp(),
         )
     )
@@ -115,12 +111,12 @@ def begin(session: Session, table: Table, span: Range, owner: str, identity: str
 
 
 def pin(session: Session, build_id: str, pins: dict[str, Any]) -> None:
-    """Record which snapshot of each input the build reads."""
+    """Record which snapshot of each input the build reads, and the rest of its pins."""
     session.execute(update(Build).where(Build.id == build_id).values(pins=pins))
 
 
 def heartbeat(session: Session, build_id: str) -> bool:
-    """Say that the build lives. False: its claim is gone, another try took over and it must stop."""
+    """Renew the build's claim. False: the claim is gone, because another try took over; this one must stop."""
     beat = session.execute(
         update(Claim)
         .where(Claim.build_id == build_id)
@@ -131,10 +127,10 @@ def heartbeat(session: Session, build_id: str) -> bool:
 
 
 def finish(session: Session, build_id: str, snapshot_id: int, written: list[Written]) -> None:
-    """Record what the branch holds, and release the claim.
+    """Record what the build wrote to its branch, and release the claim.
 
     Raises:
-        ClaimedError: another try took over meanwhile; what this one wrote stays on its branch, unused.
+        ClaimedError: another try took over meanwhile. What this one wrote stays on its branch and is not used.
     """
     build = session.execute(select(Build).where(Build.id == build_id).with_for_update()).scalar_one()
     if build.state != "running":
@@ -157,7 +153,7 @@ def finish(session: Session, build_id: str, snapshot_id: int, written: list[Writ
 
 
 def failed(session: Session, build_id: str, error: str) -> bool:
-    """Record that the build ended without a result, and release the claim. False: another try took over before."""
+    """Record that the build failed, and release the claim. False: another try had taken over already."""
     ended = session.execute(
         update(Build)
         .where(Build.id == build_id, Build.state == "running")
@@ -169,7 +165,7 @@ def failed(session: Session, build_id: str, error: str) -> bool:
 
 
 def discard(session: Session, build_id: str) -> None:
-    """Record that a finished build is not to be published: it was made to be looked at."""
+    """Record that a finished build must not be published: somebody only wanted to look at it."""
     session.execute(update(Build).where(Build.id == build_id, Build.state == "built").values(state="discarded"))
 
 
