@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST API: what the demo, and whoever scripts a restatement, needs of it."""
+"""A small client of Airflow's REST API, for the demo and for scripts that restate. It does not import Airflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from feedmill.timeline import Range
 
 
 class AirflowApiError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
-    """Airflow refused a request; the message says which and why."""
+    """Airflow does not answer, or refused a request; the message says which request and why."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class AirflowApi:
         """Log in at ``url``.
 
         Raises:
-            AirflowApiError: it does not answer, or does not know the user.
+            AirflowApiError: Airflow does not answer, or rejects the login.
         """
         self._http = httpx.Client(base_url=url, timeout=60)
         self._http.headers["Authorization"] = f"Bearer {self._login(user, password)}"
@@ -49,7 +49,7 @@ class AirflowApi:
         return str(token)
 
     def unpause(self, tables: Iterable[Table]) -> None:
-        """Let the schedule run."""
+        """Unpause the tables' DAGs."""
         for table in tables:
             self._call("PATCH", f"/api/v2/dags/{table.dag_id}", {"is_paused": False})
 
@@ -58,7 +58,7 @@ class AirflowApi:
         known: set[str] = set()
         offset, more = 0, True
         while more:
-            # Airflow gives a hundred at once, whatever is asked for.
+            # A page has at most a hundred, even if more are asked for.
             page = self._call("GET", f"/api/v2/dags?limit=100&order_by=dag_id&offset={offset}")
             known |= {dag["dag_id"] for dag in page["dags"]}
             offset += len(page["dags"])
@@ -66,17 +66,17 @@ class AirflowApi:
         return known
 
     def restate(self, table: Table, span: Range, run_id: str) -> None:
-        """Trigger the table's DAG for a range: what its trigger form does with start and end."""
+        """Trigger the table's DAG for a range, as its trigger form does."""
         conf = {"start": span.start.isoformat(), "end": span.end.isoformat()}
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
         self._call("POST", f"/api/v2/dags/{table.dag_id}/dagRuns", body)
 
     def backfill(self, table: Table, span: Range) -> None:
-        """Let Airflow's scheduler make one run for each partition of the range."""
+        """Ask Airflow for one run for each partition of the range."""
         body = {
             "dag_id": table.dag_id,
             "from_date": span.start.isoformat(),
-            # Airflow takes every interval that starts up to and with to_date.
+            # Airflow includes the interval that starts at to_date.
             "to_date": (span.end - table.every.length).isoformat(),
             "reprocess_behavior": "failed",
             "max_active_runs": 8,
@@ -86,7 +86,7 @@ class AirflowApi:
         self._call("POST", "/api/v2/backfills", body)
 
     def runs(self, table: Table) -> list[Run]:
-        """The newest runs of a table's DAG, a hundred at most."""
+        """The newest runs of a table's DAG, at most a hundred."""
         found = self._call("GET", f"/api/v2/dags/{table.dag_id}/dagRuns?limit=100&order_by=-run_after")["dag_runs"]
         return [Run(run["dag_id"], run["dag_run_id"], run["state"]) for run in found]
 
@@ -103,7 +103,10 @@ class AirflowApi:
                 break
             except httpx.TransportError as error:
                 if attempt == 4:
-                    raise AirflowApiError(f"Airflow does not answer at {self._http.base_url}: {error}") from error
+                    raise AirflowApiError(
+                        f"Airflow does not answer at {self._http.base_url} ({error}); "
+                        "`feedmill stack status` shows what runs"
+                    ) from error
                 time.sleep(2)
         if answer.is_error:
             raise AirflowApiError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:300]}")

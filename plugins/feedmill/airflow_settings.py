@@ -17,7 +17,7 @@ PLACEHOLDER = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
 class SettingsError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
-    """The file names something that nobody defines; the message is one sentence that says what."""
+    """The file uses a placeholder that has no value; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the file defines."""
+    """The contents of the file."""
 
     connections: dict[str, dict[str, Any]]
     """By connection id: its fields, named as in Airflow's JSON form."""
@@ -40,7 +40,11 @@ class Settings:
 
 
 def load(path: Path, values: Mapping[str, str]) -> Settings:
-    """Read the file, filling placeholders from ``values``; a SettingsError names one that they lack."""
+    """Read the file and fill its placeholders from ``values``.
+
+    Raises:
+        SettingsError: ``values`` lacks a placeholder.
+    """
     import yaml
 
     airflow = (yaml.safe_load(path.read_text()) or {}).get("airflow") or {}
@@ -73,12 +77,12 @@ def load(path: Path, values: Mapping[str, str]) -> Settings:
 
 
 def fill(value: Any, values: Mapping[str, str], path: Path) -> Any:
-    """``value`` with every ``${NAME}`` in its strings replaced, however deep they stand."""
+    """``value`` with every ``${NAME}`` replaced, at any depth."""
     if isinstance(value, str):
 
         def named(match: re.Match[str]) -> str:
             if match[1] not in values:
-                raise SettingsError(f"{path.name} names ${{{match[1]}}}, which the local stack does not define.")
+                raise SettingsError(f"{path.name} uses ${{{match[1]}}}, which the local stack does not define.")
             return values[match[1]]
 
         return PLACEHOLDER.sub(named, value)

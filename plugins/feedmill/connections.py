@@ -12,8 +12,8 @@
 A connection is looked for in this order:
 
 1. the environment, ``AIRFLOW_CONN_<ID>`` in JSON form, or in URI form inside an Airflow process;
-2. Airflow's own store, inside an Airflow process only: importing Airflow takes seconds, which
-   ``feedmill sql`` must not pay, and outside of one Airflow would make itself a new SQLite database;
+2. Airflow's own store, inside an Airflow process only: importing Airflow takes seconds, which would make
+   ``feedmill sql`` slow, and outside an Airflow process Airflow would create a new SQLite database;
 3. the local stack: ``airflow_settings.yaml``, filled from the stack's environment file.
 """
 
@@ -48,11 +48,11 @@ LIBPQ = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "app
 """What the extra of a PostgreSQL connection may say; Airflow and libpq have the same names for it."""
 
 OWN_PROPERTIES = ("landing", "pages")
-"""Keys of the Iceberg connection's extra that are Feedmill's, not the catalog's."""
+"""Keys in the Iceberg connection's extra that belong to Feedmill, not to the catalog."""
 
 
 class ConnectionNotDefinedError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
-    """No place defines the connection; the message names them all."""
+    """The connection is not defined, or one of its fields is missing or wrong; the message says what to set."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class Connection:
         The extra may hold :data:`LIBPQ` parameters.
 
         Raises:
-            ConnectionNotDefinedError: it holds another: passed over, it could be the one that was to protect the rest.
+            ConnectionNotDefinedError: it holds another one. It is not ignored: it may be there to protect the password.
         """
         if unknown := self.extra.keys() - LIBPQ:
             raise ConnectionNotDefinedError(
-                f"Connection {self.conn_id} has {', '.join(map(repr, sorted(unknown)))} in its extra. Of a PostgreSQL "
-                f"connection Feedmill knows {', '.join(sorted(LIBPQ))}."
+                f"The extra of connection {self.conn_id} has {', '.join(map(repr, sorted(unknown)))}, which Feedmill "
+                f"does not know. A PostgreSQL connection may have {', '.join(sorted(LIBPQ))}."
             )
         credentials = quote(self.login or "", safe="")
         if self.password is not None:
@@ -93,8 +93,8 @@ class Connection:
     def spark_url(self) -> str:
         """``sc://host:port/;token=…``, password included: never log it.
 
-        A token over plain text is accepted by Spark's client for the host name ``localhost`` alone: with
-        ``127.0.0.1`` it switches to TLS and retries for ten minutes. A remote server has TLS: ``use_ssl``.
+        Spark's client sends a token over plain text only to the host name ``localhost``. For ``127.0.0.1`` it
+        switches to TLS and retries for ten minutes. A remote server needs TLS: ``use_ssl``.
         """
         host = "localhost" if self.host in (None, "", "127.0.0.1", "::1") else self.host
         options = {k: _word(v) for k, v in self.extra.items() if k != "ca_file"}
@@ -112,7 +112,7 @@ class Connection:
         """
         if not self.host:
             raise ConnectionNotDefinedError(
-                f"Connection {self.conn_id} has no master: its host is one, such as local[2], yarn or spark://host."
+                f"Connection {self.conn_id} has no master. Set its host to one, such as local[2], yarn or spark://host."
             )
         return f"{self.host}:{self.port}" if self.port else self.host
 
@@ -137,7 +137,7 @@ class Connection:
     def _own(self, name: str) -> str:
         value = self.extra.get(name)
         if not value:
-            raise ConnectionNotDefinedError(f"The extra of connection {self.conn_id} has no '{name}': add its URL.")
+            raise ConnectionNotDefinedError(f"The extra of connection {self.conn_id} has no '{name}'; add its URL.")
         return str(value)
 
 
@@ -150,9 +150,9 @@ def get(conn_id: str) -> Connection:
     found = _from_environment(conn_id) or _from_airflow(conn_id) or _from_local_stack(conn_id)
     if found is None:
         raise ConnectionNotDefinedError(
-            f"Connection {conn_id} is not defined: add it in Airflow (Admin, Connections), or set "
+            f"Connection {conn_id} is not defined. Add it in Airflow (Admin, Connections), or set "
             f"AIRFLOW_CONN_{conn_id.upper()} to its JSON form, or start the local stack (make up), which "
-            "takes it from airflow_settings.yaml."
+            "reads it from airflow_settings.yaml."
         )
     return found
 
@@ -191,7 +191,7 @@ def of_settings(settings: airflow_settings.Settings) -> dict[str, Connection]:
 
 
 def _word(value: Any) -> str:
-    """A parameter of a Spark Connect URL: true and false are words there."""
+    """A parameter of a Spark Connect URL, where true and false are lower case."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -209,7 +209,7 @@ def _from_environment(conn_id: str) -> Connection | None:
         from airflow.sdk import Connection as AirflowConnection
 
         return _from_airflow_object(conn_id, AirflowConnection.from_uri(value, conn_id=conn_id))
-    raise ConnectionNotDefinedError(f"{name} is in URI form, which only Airflow reads: give its JSON form.")
+    raise ConnectionNotDefinedError(f"{name} is in URI form, which only Airflow reads; use the JSON form.")
 
 
 def _from_airflow(conn_id: str) -> Connection | None:

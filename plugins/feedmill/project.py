@@ -20,7 +20,7 @@ def home_path() -> Path:
 
 
 def stack_env(home: Path) -> dict[str, str]:
-    """What the local stack decided once (ports, secrets, places), from its ``stack.env``; empty before that."""
+    """The local stack's ports, secrets and paths, from its ``stack.env``; empty if the stack was never started."""
     path = home / "stack.env"
     if not path.exists():
         return {}

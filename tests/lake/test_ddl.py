@@ -50,7 +50,11 @@ def test_columns_types_comments_and_partitioning_are_read(tmp_path: Path) -> Non
     [
         (" COMMENT 'What it is.'", "", r"hourly\.sql: column item has no COMMENT"),
         ("COMMENT 'What it is.'", "COMMENT ' '", r"hourly\.sql: column item has no COMMENT"),
-        ("COMMENT 'One row per item and hour.'", "", r"hourly\.sql has no COMMENT; say what one row is"),
+        (
+            "COMMENT 'One row per item and hour.'",
+            "",
+            r"hourly\.sql has no COMMENT on the table; add one that says what one row is",
+        ),
         ("PARTITIONED BY (hour)", "", r"hourly\.sql must be PARTITIONED BY"),
         ("PARTITIONED BY (hour)", "PARTITIONED BY (day)", r"hourly\.sql must be PARTITIONED BY"),
         ("item STRING", "item INTERVAL", r"hourly\.sql: column item has the type INTERVAL"),
@@ -70,7 +74,7 @@ def test_what_cannot_be_used_is_refused_with_file_and_column(tmp_path: Path, old
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DdlError, match=r"hourly\.sql is missing; every table needs its DDL there"):
+    with pytest.raises(DdlError, match=r"hourly\.sql is missing; every table needs a DDL file there"):
         read(tmp_path / "hourly.sql")
 
 
@@ -150,11 +154,11 @@ def test_what_could_lose_rows_is_refused_with_the_statement_that_a_person_must_d
     before = shop.lake.load(shop.table).metadata_location
     with pytest.raises(IncompatibleError) as raised:
         follow(shop, tmp_path, old, new)
-    assert str(raised.value).startswith("demo.hourly cannot follow its DDL by itself: ")
+    assert str(raised.value).startswith("demo.hourly cannot be changed automatically to match its DDL: ")
     assert str(raised.value).endswith(f"the statement would be: {statement}")
     assert shop.lake.load(shop.table).metadata_location == before, "nothing of it was applied"
 
 
 def test_a_ddl_that_creates_another_table_is_refused(shop: Workshop, tmp_path: Path) -> None:
-    with pytest.raises(DdlError, match=r"hourly\.sql creates demo\.other, and belongs to demo\.hourly"):
+    with pytest.raises(DdlError, match=r"hourly\.sql creates demo\.other, but it must create demo\.hourly"):
         follow(shop, tmp_path, "demo.hourly", "demo.other")

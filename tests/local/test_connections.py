@@ -120,7 +120,9 @@ def test_how_a_database_s_tls_is_checked_goes_with_its_url_and_what_is_not_known
     url = Connection("c", "postgres", host="h", login="u", schema="d", extra=tls).sqlalchemy_url
     assert make_url(url).query == tls
     mistyped = Connection("c", "postgres", host="h", extra={"ssl_mode": "verify-full"})
-    with pytest.raises(ConnectionNotDefinedError, match=r"has 'ssl_mode' in its extra\. Of .* knows .*sslmode"):
+    with pytest.raises(
+        ConnectionNotDefinedError, match=r"has 'ssl_mode', which Feedmill does not know\. .* may have .*sslmode"
+    ):
         _ = mistyped.sqlalchemy_url
 
 
@@ -145,7 +147,7 @@ def test_the_projects_settings_fill_completely(tmp_path: Path):
 def test_a_placeholder_that_nothing_fills_is_named(tmp_path: Path):
     settings = tmp_path / "airflow_settings.yaml"
     settings.write_text("airflow:\n  variables:\n    - variable_name: a\n      variable_value: ${NOBODY}\n")
-    with pytest.raises(SettingsError, match=r"names \$\{NOBODY\}, which the local stack does not define"):
+    with pytest.raises(SettingsError, match=r"uses \$\{NOBODY\}, which the local stack does not define"):
         load(settings, {})
 
 

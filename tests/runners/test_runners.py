@@ -133,7 +133,7 @@ def test_an_application_s_errors_outlive_it_and_whoever_kills_it_is_known(
 ) -> None:
     use(SUBMIT)
     seen: dict[str, Any] = {}
-    with pytest.raises(SparkUnavailableError, match="went away in the middle of the work and ended with -9"):
+    with pytest.raises(SparkUnavailableError, match="died during the work and ended with -9"):
         _err_and_be_killed(str(uuid.uuid4()), seen)
     assert time.monotonic() - seen["killed"] < 30
     assert type(seen["error"]).__name__ == "AnalysisException"
@@ -193,7 +193,7 @@ def test_a_cluster_s_own_spark_submit_is_given_what_is_not_local(home: Home, tmp
         (replace(SUBMIT, extra={"deploy-mode": "cluster"}), "asks for deploy-mode cluster"),
         (replace(SUBMIT, extra={"lean": True}), r"has 'lean' \(bool\) in its extra, which"),
         (replace(SUBMIT, extra={"cds": "yes"}), r"has 'cds' \(str\) in its extra, which"),
-        (replace(SUBMIT, conn_type="dataproc"), "is of type 'dataproc'"),
+        (replace(SUBMIT, conn_type="dataproc"), "has the type 'dataproc'"),
     ],
 )
 def test_a_connection_that_cannot_be_meant_is_one_sentence(
@@ -291,11 +291,11 @@ def test_what_is_wrong_with_token_or_tls_is_one_sentence_within_seconds(
     cases = [
         (replace(tls_connection, password="wrong"), "refuses the token"),
         (replace(tls_connection, password=None), "asks for a token, and none is given"),
-        (replace(tls_connection, extra={**tls, "ca_file": str(wrong_authority.ca_file)}), "do not vouch for"),
-        (replace(tls_connection, extra={"use_ssl": True}), "this machine's certificates do not vouch for"),
+        (replace(tls_connection, extra={**tls, "ca_file": str(wrong_authority.ca_file)}), "do not confirm"),
+        (replace(tls_connection, extra={"use_ssl": True}), "this machine's certificates do not confirm"),
         (replace(tls_connection, extra={**tls, "ca_file": "/nowhere.pem"}), r"ca_file .* cannot be read"),
-        (replace(tls_connection, extra={}), 'speaks TLS, .*: add "use_ssl": true'),
-        (replace(plain, extra=dict(tls)), "does not speak TLS"),
+        (replace(tls_connection, extra={}), 'uses TLS, .*; add "use_ssl": true'),
+        (replace(plain, extra=dict(tls)), "does not use TLS"),
         (replace(tls_connection, port=1), "does not answer"),
     ]
     for connection, wrong in cases:
@@ -318,7 +318,7 @@ def test_a_server_that_falls_silent_in_the_middle_of_a_query_is_known_to_be_gone
     session_id = str(uuid.uuid4())
     with silenceable(spark_server.port) as (port, silence):
         use(replace(plain, port=port))
-        with pytest.raises(SparkUnavailableError, match="went away in the middle"):
+        with pytest.raises(SparkUnavailableError, match="died during the work"):
             _query_in_silence(session_id, silence)
     interrupt(plain, session_id)
 

@@ -34,14 +34,14 @@ log = logging.getLogger(__name__)
 _PROPERTIES = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
-    # Builds of other ranges commit to their branches at any time; Spark's default of 4 retries is too few.
+    # Builds of other ranges commit to their branches at any time, so Spark's default of 4 retries is too few.
     "commit.retry.num-retries": "20",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def branch_name(build_id: str) -> str:
-    """The branch that a build writes."""
+    """The name of the branch that a build writes to."""
     return f"build_{build_id}"
 
 
@@ -59,13 +59,13 @@ class Lake:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """PyIceberg's catalog, opened once."""
-        # A SQL catalog's pool would hand out connections to a database server that was started again since.
+        """PyIceberg's catalog, opened once per process."""
+        # Otherwise a SQL catalog's pool hands out dead connections after a restart of the database server.
         properties = {"pool_pre_ping": "true", **self.properties}
         try:
             return load_catalog(CATALOG, **properties)
         except (IntegrityError, ProgrammingError) as error:
-            # PyIceberg looks for the catalog's own tables and then makes them: another process did in between.
+            # PyIceberg checks for the catalog's own tables before it makes them; another process made them in between.
             log.info("opening the catalog once more: %s", error)
             return load_catalog(CATALOG, **properties)
 
@@ -73,18 +73,18 @@ class Lake:
         """The table's DDL.
 
         Raises:
-            DdlError: the file cannot be used, or creates another table.
+            DdlError: the file cannot be used, or creates a different table.
         """
         ddl = ddl_module.read(self.project / table.ddl_path)
         if ddl.name != table.name:
-            raise DdlError(f"{self.project / table.ddl_path} creates {ddl.name}, and belongs to {table.name}")
+            raise DdlError(f"{self.project / table.ddl_path} creates {ddl.name}, but it must create {table.name}")
         return ddl
 
     def load(self, table: Table) -> IcebergTable:
         """The table with its newest metadata.
 
         Raises:
-            NoSuchTableError: it was never created; its first build creates it.
+            NoSuchTableError: the table does not exist yet; its first build creates it.
         """
         return self.catalog.load_table(table.name)
 
@@ -96,10 +96,10 @@ class Lake:
             return None
 
     def ensure(self, table: Table) -> IcebergTable:
-        """Create the table, or bring it to what its DDL says: added columns, changed comments.
+        """Create the table, or change it to match its DDL: new columns, changed comments.
 
         Raises:
-            IncompatibleError: the DDL asks for a change that could lose rows; it names the statement.
+            IncompatibleError: the DDL asks for a change that could lose rows; the message has the statement.
         """
         ddl = self.ddl(table)
         for _ in range(5):
@@ -110,10 +110,10 @@ class Lake:
                 return self._evolve(iceberg, ddl)
             except (TableAlreadyExistsError, CommitFailedException):
                 continue  # another build did it at the same moment; look again
-        raise CommitFailedException(f"{table.name}: the table kept changing while its DDL was applied")
+        raise CommitFailedException(f"{table.name}: other commits came first each time its DDL was applied; try again")
 
     def _create(self, ddl: Ddl) -> IcebergTable:
-        with suppress(IntegrityError):  # PyIceberg looks first, too: another build made it in between
+        with suppress(IntegrityError):  # PyIceberg checks first, too; another build made it in between
             self.catalog.create_namespace_if_not_exists(ddl.name.partition(".")[0])
         schema = ddl.schema
         fields = [
@@ -145,13 +145,13 @@ class Lake:
         return self.catalog.load_table(ddl.name)
 
     def current_snapshot(self, table: Table) -> int | None:
-        """The head of ``main``, or None where nothing was published yet."""
+        """The head of ``main``, or None if nothing was published yet."""
         iceberg = self.load_if_exists(table)
         head = iceberg.metadata.snapshot_by_name("main") if iceberg else None
         return head.snapshot_id if head else None
 
     def branch_head(self, table: Table, build_id: str) -> int | None:
-        """The newest snapshot of a build's branch, or None where the branch is gone or empty."""
+        """The newest snapshot of a build's branch, or None if the branch is gone or empty."""
         reference = self.load(table).metadata.refs.get(branch_name(build_id))
         return reference.snapshot_id if reference else None
 
@@ -172,11 +172,11 @@ class Lake:
         return {path: file for path, file in found.items() if self.partition_of(table, file) in wanted}
 
     def partition_of(self, table: Table, file: DataFile) -> datetime:
-        """Which of the table's partitions a data file belongs to."""
+        """The partition that a data file belongs to."""
         return moment_of(file.partition[0], table.every)
 
     def within(self, table: Table, spans: Iterable[Range]) -> str:
-        """The row filter of some ranges, in PyIceberg's own notation."""
+        """A row filter for these ranges, in PyIceberg's syntax."""
         column = self.ddl(table).partition_column
         parts = [f"({column} >= '{_bound(s, s.start)}' and {column} < '{_bound(s, s.end)}')" for s in spans]
         return " or ".join(parts)

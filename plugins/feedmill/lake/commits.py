@@ -1,4 +1,4 @@
-"""Feedmill's commits on ``main``, and all that each says of the build that it moved (rule 10)."""
+"""Feedmill's commits on ``main``, and what each records about its build (rule 10)."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _BUILD_ID = "feedmill.build-id"
 
 @dataclass(frozen=True)
 class Commit:
-    """One publish, as the summary of its snapshot tells it."""
+    """One publish, as the summary of its snapshot records it."""
 
     snapshot_id: int
     at: datetime
     build_id: str
     start: datetime
-    """Of the build's range."""
+    """The start of the build's range; ``end`` is its end."""
     end: datetime
     begin: int
     epoch: int
     identity: str
     owner: str
     pins: Mapping[str, Any]
-    """The build's: see :class:`feedmill.ledger.models.Build`."""
+    """The build's pins: see :class:`feedmill.ledger.models.Build`."""
     moved: tuple[Moved, ...]
 
     def build(self, table_name: str) -> Build:
-        """The build, for a ledger that has lost it."""
+        """The build's row, for a ledger that has lost it."""
         return Build(
             id=self.build_id,
             table_name=table_name,
@@ -56,7 +56,7 @@ class Commit:
 
 
 def commits(iceberg: IcebergTable | None) -> Iterator[Commit]:
-    """Feedmill's commits on ``main``, newest first; none of a table that is not there."""
+    """Feedmill's commits on ``main``, newest first; none if the table does not exist."""
     if iceberg is None:
         return
     by_id = {s.snapshot_id: s for s in iceberg.metadata.snapshots}
@@ -69,7 +69,7 @@ def commits(iceberg: IcebergTable | None) -> Iterator[Commit]:
 
 
 def summary(build: Build, moved: Iterable[Moved]) -> dict[str, str]:
-    """The properties of a commit that moves these partitions of the build: all that :class:`Commit` reads."""
+    """The properties of a commit that moves these partitions of the build; :class:`Commit` reads them back."""
     partitions = {
         m.partition.isoformat(): {
             "rows": m.rows,
@@ -91,7 +91,7 @@ def summary(build: Build, moved: Iterable[Moved]) -> dict[str, str]:
 
 
 def touched_hours(touches: Mapping[str, int] | None) -> dict[datetime, int] | None:
-    """Rows by touched hour, from their form in JSON."""
+    """Rows by touched hour, from the JSON form."""
     return None if touches is None else {datetime.fromisoformat(hour): rows for hour, rows in touches.items()}
 
 

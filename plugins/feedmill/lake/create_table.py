@@ -55,7 +55,7 @@ def parse(path: Path, text: str) -> Ddl:
     except sqlglot.errors.ParseError as error:
         raise DdlError(f"{path} is not Spark SQL: {str(error).splitlines()[0]}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Create) or statements[0].kind != "TABLE":
-        raise DdlError(f"{path} must hold exactly one CREATE TABLE statement")
+        raise DdlError(f"{path} must contain exactly one CREATE TABLE statement")
     return _ddl(path, statements[0])
 
 
@@ -69,9 +69,9 @@ def _ddl(path: Path, create: exp.Create) -> Ddl:
     comment = create.find(exp.SchemaCommentProperty)
     names = {column.name for column in columns}
     if not partitioned_by or not set(partitioned_by) <= names:
-        raise DdlError(f"{path} must be PARTITIONED BY columns of its own, the first being the hour or day")
+        raise DdlError(f"{path} needs PARTITIONED BY with columns of the table; the first one must be the hour or day")
     if comment is None or not comment.name.strip():
-        raise DdlError(f"{path} has no COMMENT; say what one row is")
+        raise DdlError(f"{path} has no COMMENT on the table; add one that says what one row is")
     return Ddl(schema.this.sql(dialect="spark").replace("`", ""), columns, partitioned_by, comment.name)
 
 
@@ -84,7 +84,7 @@ def _column(path: Path, node: exp.ColumnDef) -> Column:
         if isinstance(constraint.kind, exp.NotNullColumnConstraint):
             required = True
     if not comment.strip():
-        raise DdlError(f"{path}: column {node.name} has no COMMENT")
+        raise DdlError(f"{path}: column {node.name} has no COMMENT; add one")
     kind = node.kind
     if not isinstance(kind, exp.DataType):
         raise DdlError(f"{path}: column {node.name} has no type")

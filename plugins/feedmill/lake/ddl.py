@@ -13,7 +13,7 @@ from feedmill.lake.schema import Column, Ddl, DdlError
 
 
 class IncompatibleError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
-    """A change of the DDL that a person must decide on; the message holds the statement."""
+    """The DDL asks for a change that could lose rows, so a person must decide; the message has the statement."""
 
 
 def read(path: Path) -> Ddl:
@@ -22,18 +22,18 @@ def read(path: Path) -> Ddl:
     Raises:
         DdlError: the file is missing, is not one ``CREATE TABLE``, or lacks a comment or a partition column.
     """
-    # sqlglot costs a third of a second, which a question to the published tables need not pay.
+    # Imported here, because importing sqlglot takes a third of a second, and reading published tables does not need it.
     from feedmill.lake.create_table import parse
 
     try:
         return parse(path, path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DdlError(f"{path} is missing; every table needs its DDL there") from None
+        raise DdlError(f"{path} is missing; every table needs a DDL file there") from None
 
 
 @dataclass(frozen=True)
 class Evolution:
-    """What must be done so that a table is as its DDL says; only what cannot hurt."""
+    """The changes that bring a table to what its DDL says; only changes that are safe."""
 
     add: tuple[Column, ...]
     comments: tuple[tuple[str, str], ...]
@@ -49,7 +49,7 @@ def evolution(ddl: Ddl, schema: Schema, partitioned_by: tuple[str, ...], comment
 
     Raises:
         IncompatibleError: a column was dropped, retyped or tightened, or the partitioning changed. The message
-            holds the statement that would do it, for a person to decide on.
+            has the statement that would do it, for a person to decide.
     """
     existing = {field.name: field for field in schema.fields}
     declared = {column.name: column for column in ddl.columns}
@@ -68,7 +68,7 @@ def evolution(ddl: Ddl, schema: Schema, partitioned_by: tuple[str, ...], comment
             if column.required:
                 _refuse(
                     ddl,
-                    f"the new column {name} is NOT NULL, and rows that are there have no value for it",
+                    f"the new column {name} is NOT NULL, but existing rows have no value for it",
                     f"ALTER TABLE {ddl.name} ADD COLUMN {name} {column.sql_type}",
                 )
             continue
@@ -93,7 +93,8 @@ def evolution(ddl: Ddl, schema: Schema, partitioned_by: tuple[str, ...], comment
 
 def _refuse(ddl: Ddl, what: str, statement: str) -> None:
     raise IncompatibleError(
-        f"{ddl.name} cannot follow its DDL by itself: {what}. A person must decide; the statement would be: {statement}"
+        f"{ddl.name} cannot be changed automatically to match its DDL: {what}. The table's maintainer must "
+        f"decide: change the DDL back, or run {statement}"
     )
 
 

@@ -11,7 +11,7 @@ from feedmill.errors import Exit, FeedmillError, Turn
 
 
 class DdlError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
-    """A DDL file that cannot be used; the message names the file and the column."""
+    """A DDL file cannot be used; the message names the file and the column."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Column:
     name: str
     type: IcebergType
     sql_type: str
-    """As written, for people."""
+    """As written in the DDL, for messages."""
     required: bool
     comment: str
 
@@ -42,7 +42,7 @@ class Ddl:
 
     @property
     def schema(self) -> Schema:
-        """The Iceberg schema; its ids only hold within it, a catalog gives its own."""
+        """The Iceberg schema. Its field ids are only valid inside it; a catalog assigns its own."""
         numbers = iter(range(1, 100_000))
         fields = [
             NestedField(next(numbers), c.name, _numbered(c.type, numbers), required=c.required, doc=c.comment)

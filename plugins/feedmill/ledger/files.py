@@ -37,9 +37,9 @@ def known_paths(session: Session, paths: Iterable[str]) -> set[str]:
 
 
 def register(session: Session, found: list[FoundFile], now: datetime) -> list[File]:
-    """Give each new file an arrival hour and a number; files that are known already stay as they are.
+    """Give each new file an arrival hour and a number; known files stay as they are.
 
-    The counter is locked first, so that no hour is sealed between the look and the registration.
+    The counter is locked first, so that no hour is sealed between the check and the registration.
     """
     if not found:
         return []
@@ -68,7 +68,7 @@ def register(session: Session, found: list[FoundFile], now: datetime) -> list[Fi
 
 
 def _arrival_hour(file: FoundFile, sealed: set[tuple[str, datetime]], now: datetime) -> datetime:
-    """The hour that the file's folder names while that is open, else the first open hour from now on."""
+    """The hour that the file's folder names if it is still open; otherwise the first open hour from now on."""
     if file.folder_hour is not None and (file.kind, file.folder_hour) not in sealed:
         return file.folder_hour
     hour = HOUR.floor(now)
@@ -78,19 +78,19 @@ def _arrival_hour(file: FoundFile, sealed: set[tuple[str, datetime]], now: datet
 
 
 def any_below(session: Session, folder: str) -> bool:
-    """Whether a file of this folder, a URL, was ever registered."""
+    """Whether a file of this folder (a URL) was ever registered."""
     below = select(File.path).where(File.path.startswith(f"{folder}/", autoescape=True))
     return session.scalars(below.limit(1)).first() is not None
 
 
 def seal(session: Session, kind: FileKind, hours: Range) -> None:
-    """Close arrival hours; the caller holds the counter's lock."""
+    """Seal arrival hours; the caller holds the counter's lock."""
     rows = [{"kind": kind, "hour": hour} for hour in hours.partitions()]
     session.execute(insert(SealedHour).values(rows).on_conflict_do_nothing())
 
 
 def registered(session: Session, kind: FileKind, start: datetime, end: datetime, upto: int) -> list[File]:
-    """Files that arrived in ``[start, end)``, as far as the number ``upto``, by path."""
+    """The files that arrived in ``[start, end)`` with numbers up to ``upto``, ordered by path."""
     query = (
         select(File)
         .where(File.kind == kind, File.arrival_hour >= start, File.arrival_hour < end, File.number <= upto)
@@ -100,7 +100,7 @@ def registered(session: Session, kind: FileKind, start: datetime, end: datetime,
 
 
 def unread(session: Session, tables: Iterable[Table]) -> list[File]:
-    """Files of the kinds that these tables read and that no build has read: neither as its own nor looking back."""
+    """Files that these tables should read and no build has read, neither in its own hours nor in its lookback."""
     entries = [(table, entry) for table in tables for entry in table.inputs if isinstance(entry, Files)]
     found: list[File] = []
     for kind in KINDS:
@@ -122,8 +122,8 @@ def unread(session: Session, tables: Iterable[Table]) -> list[File]:
 
 
 def forget(session: Session, paths: Iterable[str], tables: Iterable[Table]) -> None:
-    """Remove the registration of files that are gone, as far as no build has read them."""
-    # A build that begins now would read them.
+    """Remove the registrations of these files (they are gone), except of those that a build has read."""
+    # Locked, because a build that begins now would read them.
     lock_counter(session)
     never = {file.path for file in unread(session, tables)}
     session.execute(delete(File).where(File.path.in_(never & set(paths))))

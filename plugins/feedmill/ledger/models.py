@@ -1,8 +1,7 @@
 """The ledger's tables: files, builds, claims, verdicts and publishes.
 
-Numbers come from one counter (:class:`Counter`). A number becomes visible when its transaction
-commits, and the counter's row stays locked until then, so numbers become visible in the order in
-which they were given (rule 1).
+Numbers come from one counter (:class:`Counter`). A number becomes visible when its transaction commits. The counter's
+row stays locked until then, so numbers become visible in the order in which they were given (rule 1).
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ class File(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     etag: Mapped[str]
     defect: Mapped[str | None]
-    """Why the file as a whole cannot be read; its rows are then one row of events.rejected."""
+    """Why the whole file cannot be read; it is then one row of events.rejected."""
     received_at: Mapped[datetime]
-    """The storage's modification time when it was found."""
+    """The modification time in the storage when the file was found."""
     number: Mapped[int] = mapped_column(BigInteger)
     registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -64,7 +63,7 @@ class SealedHour(Base):
 
 
 class Build(Base):
-    """One try of a table's job for a range. ``begin`` is the number it took before it pinned its inputs."""
+    """One try of a table's job for a range. ``begin`` is the number that it took before it pinned its inputs."""
 
     __tablename__ = "builds"
     __table_args__ = (
@@ -81,13 +80,13 @@ class Build(Base):
     owner: Mapped[str]
     """Who builds: ``<dag_id>/<run_id>`` in Airflow, ``cli/<user>`` on the command line."""
     state: Mapped[str]
-    """running, built, failed, interrupted, or discarded: built to be looked at only."""
+    """running, built, failed, interrupted, or discarded (built only to look at it)."""
     session_id: Mapped[str]
     """The Spark session of this try, so that a retry can interrupt it."""
     pins: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """Each input table's pinned snapshot (null where it has none), and what :mod:`feedmill.ledger.pins` says."""
+    """The pinned snapshot of each input table (null if it has none), and what :mod:`feedmill.ledger.pins` adds."""
     snapshot_id: Mapped[int | None] = mapped_column(BigInteger)
-    """The head of the build's branch once it is built: what the check judges and the publish replays."""
+    """The head of the build's branch when it is built. The check judges it and the publish replays it."""
     error: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
@@ -102,11 +101,11 @@ class BuiltPartition(Base):
     rows: Mapped[int] = mapped_column(BigInteger)
     digest: Mapped[str]
     touches: Mapped[dict[str, Any] | None]
-    """Rows by touched hour (ISO), for tables that others read by touches."""
+    """Rows by touched hour (ISO), for tables that are read ``by=touches``."""
 
 
 class Claim(Base):
-    """A running build's hold on its partitions, kept alive by a heartbeat (rule 9)."""
+    """A running build's claim on its partitions, kept alive by a heartbeat (rule 9)."""
 
     __tablename__ = "claims"
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
@@ -118,7 +117,7 @@ class Claim(Base):
 
 
 class Verdict(Base):
-    """The check's judgement of one partition of one build, for the very snapshot that it read."""
+    """The check's judgement of one partition of one build, for exactly the snapshot that it read."""
 
     __tablename__ = "verdicts"
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
@@ -131,7 +130,7 @@ class Verdict(Base):
 
 
 class Acceptance(Base):
-    """A person's word that a held partition may be published as it is."""
+    """A person's decision that a held partition may be published as it is."""
 
     __tablename__ = "acceptances"
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
@@ -143,7 +142,7 @@ class Acceptance(Base):
 
 
 class Intent(Base):
-    """Written before an Iceberg commit, finished with the ledger rows: what a crash between leaves open."""
+    """Written before an Iceberg commit and finished with the ledger rows. A crash in between leaves it open."""
 
     __tablename__ = "intents"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
@@ -155,7 +154,7 @@ class Intent(Base):
 
 
 class Publish(Base):
-    """The history: each time a partition was moved to ``main``."""
+    """The history: one row for each time a partition was moved to ``main``."""
 
     __tablename__ = "publishes"
     table_name: Mapped[str] = mapped_column(primary_key=True)
@@ -164,9 +163,9 @@ class Publish(Base):
     number: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     changed: Mapped[bool] = mapped_column(Boolean)
-    """False where the rows equalled the current ones, so that the old number was kept (rule 5)."""
+    """False if the rows equalled the current ones, so that the partition kept its old number (rule 5)."""
     snapshot_id: Mapped[int] = mapped_column(BigInteger)
-    """The commit on ``main`` that holds it."""
+    """The commit on ``main`` that moved it."""
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -184,13 +183,13 @@ class Partition(Base):
     digest: Mapped[str]
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expired_at: Mapped[datetime | None]
-    """When retention expired it (rule 8): written before its rows are deleted, null again once it is published anew."""
+    """When retention expired it (rule 8). Set before its rows are deleted; null again when it is published again."""
 
 
 class Touch(Base):
-    """Which partition of a reader an arrival partition carries rows for, and the number of the publish that said so.
+    """Which hour of a reader an arrival partition has rows for, and the number of the publish that said so.
 
-    A touch that a later publish no longer has stays, with 0 rows and that publish's number: the reader lost rows.
+    If a later publish no longer has a touch, it stays, with 0 rows and that publish's number: the reader lost rows.
     """
 
     __tablename__ = "touches"

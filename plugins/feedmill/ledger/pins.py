@@ -1,12 +1,12 @@
-"""What a build read, beside the snapshots of its inputs: enough to judge its freshness without the ledger (rule 10).
+"""What a build records about its inputs besides their snapshots, to judge its freshness without the ledger (rule 10).
 
 A build's pins name, under two keys that no table can have:
 
 - ``recorded``: by input table, the commit of its newest publish whose number is not above the build's begin. Publishes
-  of a table are recorded in the order of their commits, so a commit that is not after this one had, and a later one
-  had not, a number that the begin covers.
-- ``files``: by kind and arrival hour, the registered files that the build reads: how many, a digest of them, and those
-  that lie in the folder of another hour.
+  of a table are recorded in the order of their commits. So the begin covers the numbers of this commit and of all
+  earlier ones, and of no later one.
+- ``files``: by kind and arrival hour, the registered files that the build reads: their count, a digest of them, and the
+  paths of those that lie in another hour's folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FILES = "files"
 
 
 class Bytes(Protocol):
-    """A registered file, or one that discovery has found: what makes its rows."""
+    """What identifies the contents of a file, registered or only found by discovery."""
 
     @property
     def path(self) -> str: ...
@@ -89,7 +89,7 @@ def files_read(pins: Mapping[str, Any], kind: FileKind) -> dict[datetime, FilesR
 
 
 def digest(found: Iterable[Bytes]) -> str:
-    """Of a set of files: their paths, sizes, etags and times."""
+    """A digest of the files' paths, sizes, etags and times."""
     lines = sorted(f"{f.path}\0{f.size}\0{f.etag}\0{f.received_at.astimezone(UTC).isoformat()}" for f in found)
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest()
 

@@ -32,25 +32,25 @@ def current(session: Session, table_name: str, partitions: Iterable[datetime]) -
 
 
 def write_intent(session: Session, build: Build, partitions: Iterable[datetime]) -> None:
-    """Say what the next Iceberg commit is about to move."""
+    """Record which partitions the next Iceberg commit will move."""
     session.add(Intent(build_id=build.id, table_name=build.table_name, partitions=[p.isoformat() for p in partitions]))
 
 
 def open_intents(session: Session, table_name: str) -> list[Intent]:
-    """Intents whose publish did not end: the process died, before or after its commit."""
+    """The intents of publishes that did not end: the process died before or after its commit."""
     query = select(Intent).where(Intent.table_name == table_name, Intent.finished_at.is_(None)).order_by(Intent.id)
     return list(session.scalars(query))
 
 
 def close_intents(session: Session, build_id: str) -> None:
-    """The build's intents are settled."""
+    """Mark the build's intents as finished."""
     session.execute(
         update(Intent).where(Intent.build_id == build_id, Intent.finished_at.is_(None)).values(finished_at=func.now())
     )
 
 
 def is_recorded(session: Session, build_id: str, partition: datetime) -> bool:
-    """Whether this build's publish of the partition stands in the history."""
+    """Whether the history has this build's publish of the partition."""
     query = select(Publish.build_id).where(Publish.build_id == build_id, Publish.partition == partition)
     return session.execute(query).first() is not None
 
@@ -66,18 +66,18 @@ def record(
 ) -> None:
     """Write the ledger rows of one Iceberg commit.
 
-    All its partitions share one number. A partition whose rows equal the current ones keeps its old number, so
-    that its readers stay fresh, but takes the newer begin: it has read what that build read. A partition whose
-    current build began later is left as it is: that build's commit came after this one, and was recorded before it.
+    All its partitions share one number. If a partition's rows equal the current ones, it keeps its old number, so
+    that its readers stay fresh, but takes the newer begin, because it has read what that build read. If a partition's
+    current build began later, it stays as it is: that build's commit came after this one and was recorded first.
 
-    ``number`` and ``at`` are for a commit of the past, whose number a rebuilt ledger has worked out (rule 10).
+    ``number`` and ``at`` are for past commits, whose numbers a rebuilt ledger has worked out (rule 10).
     """
     moved = list(moved)
     before = current(session, build.table_name, [entry.partition for entry in moved])
     moved = [m for m in moved if m.partition not in before or before[m.partition].begin <= build.begin]
     changed = {m.partition for m in moved if m.partition not in before or before[m.partition].digest != m.digest}
     at = at or session.execute(select(func.now())).scalar_one()
-    # Last of all that waits: the counter stays locked from here to the commit, for a few statements in all.
+    # As late as possible: the counter stays locked from here to the end of the transaction.
     if number is None:
         number = next_number(session) if changed else 0
     states, history = [], []
@@ -101,7 +101,7 @@ def record(
 
 
 def _touch(session: Session, table_name: str, moved: list[Moved], number: int) -> None:
-    """Old touches and new ones together carry the publish's number: a reader may have gained or lost rows."""
+    """Give the publish's number to old and new touches alike: a reader may have gained or lost rows."""
     if not moved:
         return
     session.execute(
@@ -118,7 +118,7 @@ def _touch(session: Session, table_name: str, moved: list[Moved], number: int) -
 
 
 def _upsert(session: Session, model: type[Base], key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Write rows that have the same columns, in place of those that have their key."""
+    """Insert the rows, or replace those with the same key. All rows have the same columns."""
     if not rows:
         return
     new = insert(model)

@@ -1,4 +1,4 @@
-"""The ledger's door: its engine, its transactions, its counter and its locks."""
+"""Access to the ledger: its engine, transactions, counter and locks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from feedmill.ledger.models import Counter
 _PUBLISH_LOCK = 0x0FEED
 _MIGRATE_LOCK = 0x0FEED0
 
-# Both ends give up a host that vanished without a word after a minute. By TCP's own two hours, the server would keep
-# its publish lock, and whoever waits for an answer would wait.
+# If the other host vanishes, both ends give up after a minute. TCP's default is two hours: for so long the server would
+# keep the publish lock, and a client would wait for its answer.
 _CONNECTION = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -28,7 +28,7 @@ _CONNECTION = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-# Statements, since pgbouncer refuses a connection that brings options.
+# Set by statements, because pgbouncer refuses connections with options.
 _SERVERS_KEEPALIVES = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Ledger:
     """The relational record of files, builds, verdicts and published partitions; always PostgreSQL."""
 
     def __init__(self, url: str):
-        """``url`` is SQLAlchemy's, ``postgresql+psycopg2://…``; nothing is connected yet."""
+        """``url`` is an SQLAlchemy URL, ``postgresql+psycopg2://…``. This does not connect yet."""
         self.url = url
         self.engine: Engine = create_engine(
             url, pool_size=2, max_overflow=8, pool_pre_ping=True, connect_args=_CONNECTION
@@ -47,19 +47,19 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that commits at the end, or rolls back."""
+        """A session that commits at the end, or rolls back on an error."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def table_lock(self, table_name: str) -> Iterator[None]:
-        """The table's publish lock, held on a connection of its own; a killed holder's connection frees it."""
+        """Hold the table's publish lock on a connection of its own. If the holder is killed, the lock is released."""
         key = {"space": _PUBLISH_LOCK, "name": table_name}
         with self.engine.connect() as connection:
             if not connection.scalar(text("SELECT pg_try_advisory_lock(:space, hashtext(:name))"), key):
-                log.info("%s: waiting for a publish, housekeeping or a doctor, which has the table's lock", table_name)
+                log.info("%s: waiting for the table's lock; a publish, housekeeping or doctor holds it", table_name)
                 connection.execute(text("SELECT pg_advisory_lock(:space, hashtext(:name))"), key)
-            # End the transaction: an idle one would hold back PostgreSQL's vacuum. The lock is the session's.
+            # End the transaction: an idle one would hold back PostgreSQL's vacuum. The lock belongs to the session.
             connection.commit()
             try:
                 yield
@@ -70,14 +70,14 @@ class Ledger:
 
 @cache
 def open_ledger(url: str | None = None) -> Ledger:
-    """The ledger of the ``feedmill_ledger`` connection (or of ``url``); one engine a process."""
+    """The ledger of the ``feedmill_ledger`` connection (or of ``url``); one engine per process."""
     return Ledger(url or connections.ledger_url())
 
 
 def _keep_alive(connection: Any, _: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_SERVERS_KEEPALIVES)
-    # A rollback, as of the pool's first ping, would undo them.
+    # Otherwise a rollback, such as that of the pool's first ping, would undo them.
     connection.commit()
 
 
@@ -87,7 +87,7 @@ def lock_counter(session: Session) -> Counter:
 
 
 def next_number(session: Session) -> int:
-    """The next number. Take it as late in a transaction as may be: everybody else's waits for its end."""
+    """The next number. Take it as late in a transaction as possible: all others wait until it ends."""
     counter = lock_counter(session)
     counter.value += 1
     session.flush()
@@ -95,7 +95,7 @@ def next_number(session: Session) -> int:
 
 
 def migrate(url: str) -> None:
-    """Bring the ledger's database to this version's tables; harmless to repeat, safe to run twice at once."""
+    """Bring the ledger's schema up to date. It is safe to repeat, and to run twice at once."""
     from alembic import command
     from alembic.config import Config
 

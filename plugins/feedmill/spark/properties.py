@@ -1,4 +1,4 @@
-"""Spark's settings that rows depend on, the same for every application and server: catalog, extensions, time zone."""
+"""Spark settings that the rows depend on: catalog, extensions, time zone. Every application and server has the same."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from feedmill.spark.java import cache_folder
 PACKAGES = ("org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0", "org.postgresql:postgresql:42.7.7")
 
 ONE_MACHINE = {
-    # Much data make partitions that fit into two gigabytes: with two of them, an aggregation of 16 million rows by user
-    # and item took twice as long. Little data make one for each core.
+    # Large data is split into partitions that fit into two gigabytes; with two partitions, an aggregation of 16 million
+    # rows by user and item took twice as long. Small data gets one partition for each core.
     "spark.sql.shuffle.partitions": "32",
     "spark.sql.adaptive.advisoryPartitionSizeInBytes": "8m",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "true",
 }
-"""How a Spark of few cores and two gigabytes divides its work; a cluster has settings of its own."""
+"""How a Spark with few cores and two gigabytes divides its work. A cluster has its own settings."""
 
 
 def session_settings(catalog: Mapping[str, str]) -> dict[str, str]:
-    """What a Spark that runs Feedmill's builds must be told, whoever starts it.
+    """The settings of every Spark that runs Feedmill's builds, whoever starts it.
 
-    ``catalog`` is the Iceberg catalog as PyIceberg takes it, from the connection ``iceberg_default``. The result holds
-    its password: it belongs into a private file, not on a command line.
+    ``catalog`` holds PyIceberg's properties of the catalog, from the connection ``iceberg_default``. The result holds
+    the catalog's password: write it to a private file, never on a command line.
     """
     return {
         "spark.sql.session.timeZone": "UTC",
@@ -38,13 +38,13 @@ def session_settings(catalog: Mapping[str, str]) -> dict[str, str]:
 
 
 def catalog_settings(properties: Mapping[str, str]) -> dict[str, str]:
-    """The catalog's settings in Spark, from PyIceberg's: the two share all names but those of SQL catalogs."""
+    """The catalog's settings in Spark, from PyIceberg's. Only those of SQL catalogs have different names."""
     found = dict(properties)
     if found.get("type") == "sql":
         url = make_url(found.pop("uri"))
         found |= {
             "type": "jdbc",
-            # Its query, such as sslmode, has the same names for Java's driver.
+            # The parameters of the query, such as sslmode, have the same names in Java's driver.
             "uri": f"jdbc:postgresql://{url.host}:{url.port or 5432}/{url.database}{_query(url)}",
             # What PyIceberg's SqlCatalog reads and writes.
             "jdbc.schema-version": "V1",
@@ -57,7 +57,7 @@ def catalog_settings(properties: Mapping[str, str]) -> dict[str, str]:
     return {
         name: "org.apache.iceberg.spark.SparkCatalog",
         **{f"{name}.{key}": value for key, value in found.items()},
-        # PyIceberg publishes to the same tables: a cached one would show yesterday's main.
+        # PyIceberg publishes to the same tables, so a cached table would show an old main.
         f"{name}.cache-enabled": "false",
     }
 
@@ -67,7 +67,7 @@ def _query(url: URL) -> str:
 
 
 def package_settings() -> dict[str, str]:
-    """The jars that Spark needs beside its own, resolved by Spark itself and kept in the user's cache."""
+    """Settings for the additional jars: Spark downloads them and keeps them in the user's cache."""
     mirror = os.environ.get("FEEDMILL_MAVEN_MIRROR")
     return {
         "spark.jars.packages": ",".join(PACKAGES),
@@ -77,7 +77,7 @@ def package_settings() -> dict[str, str]:
 
 
 def properties_text(settings: Mapping[str, str]) -> str:
-    """A properties file of these settings, as Java reads one."""
+    """The text of a Java properties file with these settings."""
 
     def escaped(value: str) -> str:
         return value.replace("\\", "\\\\").replace("\n", "\\n")

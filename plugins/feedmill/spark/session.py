@@ -1,6 +1,6 @@
-"""Spark sessions, one for each try: the type of the connection ``spark_default`` says on what.
+"""Spark sessions, one for each try. The type of the connection ``spark_default`` says where they run.
 
-``spark_connect``: on a Spark Connect server. ``spark``: on an application of the session's own, by spark-submit.
+``spark_connect``: on a Spark Connect server. ``spark``: in an application of their own, started by spark-submit.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def session_of(session_id: str) -> AbstractContextManager[SparkSession]:
-    """The session of a try on the ``spark_default`` connection, released at the end.
+    """A try's session on the ``spark_default`` connection, closed at the end.
 
     Raises:
-        SparkUnavailableError: Spark does not answer or start, or went away meanwhile.
+        SparkUnavailableError: Spark does not answer, does not start, or died meanwhile.
     """
     connection = _connection()
     if connection.conn_type == SPARK_SUBMIT_TYPE:
@@ -29,7 +29,7 @@ def session_of(session_id: str) -> AbstractContextManager[SparkSession]:
 
 
 def interrupt(session_id: str) -> None:
-    """Stop whatever a session still runs."""
+    """Stop what the session still runs."""
     connection = _connection()
     if connection.conn_type == SPARK_SUBMIT_TYPE:
         submit.interrupt(session_id)
@@ -41,7 +41,7 @@ def _connection() -> Connection:
     connection = connections.get(connections.SPARK)
     if connection.conn_type not in (SPARK_CONNECT_TYPE, SPARK_SUBMIT_TYPE):
         raise ConnectionNotDefinedError(
-            f"Connection {connection.conn_id} is of type '{connection.conn_type}': {SPARK_CONNECT_TYPE} is a Spark "
-            f"Connect server, {SPARK_SUBMIT_TYPE} an application for each build."
+            f"Connection {connection.conn_id} has the type '{connection.conn_type}', which Feedmill does not know. Use "
+            f"{SPARK_CONNECT_TYPE} for a Spark Connect server, {SPARK_SUBMIT_TYPE} for one application a build."
         )
     return connection

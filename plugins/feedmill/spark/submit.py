@@ -1,9 +1,9 @@
-"""spark-submit: an application of its own for each session, on whatever master the connection names.
+"""spark-submit: one Spark application for each session, on the master that the connection names.
 
-In client mode, with this process as the Python half of the driver: spark-submit starts the other half, a JVM, which
-asks the cluster for executors. So a build, a check or a housekeeping is the same code as over Spark Connect, and an
-error keeps its class. The JVM reads a pipe that only this process holds, and ends when it breaks: whatever kills this
-process ends the application.
+It runs in client mode. This process is the Python half of the driver; spark-submit starts the other half, a JVM, which
+asks the cluster for executors. So builds, checks and housekeeping run the same code as over Spark Connect, and errors
+keep their classes. The JVM reads a pipe that only this process holds, and ends when the pipe breaks. So the application
+ends when this process is killed.
 """
 
 from __future__ import annotations
@@ -39,40 +39,40 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 START_SECONDS = 300.0
-"""How long the JVM may take to say where it listens: about 3 s, and a download of 60 MB the first time."""
+"""How long the JVM may take to report its port. It takes about 3 s, and downloads 60 MB the first time."""
 
 END_SECONDS = 20.0
-"""How long it may take to end."""
+"""How long the JVM may take to end."""
 
 GARBAGE_COLLECTOR = "-XX:+UseSerialGC"
 
 LEAN = ("-XX:TieredStopAtLevel=1", GARBAGE_COLLECTOR)
-"""Java's options on a local master: an application that lives for seconds never earns back what the second compiler
-and a collector with many threads cost. What that is: docs/runners.md."""
+"""Java's options on a local master. For an application that runs for seconds, the second compiler and a collector with
+many threads cost more than they bring; docs/runners.md has the numbers."""
 
 MEMORY = "2g"
 
 _EXTRA = {"conf": dict, "cds": bool, "spark-home": str, "deploy-mode": str}
-"""What the connection's extra may hold; the last two are named as Airflow's own hook names them."""
+"""The keys that the connection's extra may have. Airflow's own hook uses the same names for the last two."""
 
 
 @dataclass
 class Application:
-    """A running application; ``said`` is the end of what its JVM wrote."""
+    """A running application; ``said`` holds the last lines that its JVM wrote."""
 
     session_id: str
     process: subprocess.Popen[str]
     said: deque[str] = field(default_factory=lambda: deque(maxlen=50))
 
     def kill(self) -> None:
-        """End it at once, with whatever it has started."""
+        """End it at once, with all its child processes."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def last_words(self) -> str:
-        """The line that says why it ended, as far as one does."""
+        """The line that says why it ended, if there is one."""
         telling = [line for line in self.said if re.search(r"exception|error", line, re.IGNORECASE)]
-        return next(iter(telling or reversed(self.said)), "it said nothing")
+        return next(iter(telling or reversed(self.said)), "it wrote nothing")
 
 
 _running: Application | None = None
@@ -80,17 +80,17 @@ _running: Application | None = None
 
 @contextmanager
 def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession]:
-    """The session of an application that lives as long; one at a time in a process, as PySpark has it.
+    """The session of an application that ends with it. PySpark allows one at a time in a process.
 
     Raises:
-        SparkUnavailableError: it does not start, or it ended in the middle of the work.
-        ConnectionNotDefinedError: the connection is not one of an application.
+        SparkUnavailableError: the application does not start, or it ended during the work.
+        ConnectionNotDefinedError: the connection's fields are wrong for an application.
     """
     global _running
     if _running is not None:
         raise RuntimeError(f"this process has a Spark application already, of session {_running.session_id}")
     settings, archive = _settings(connection, session_id), None
-    # Not in the environment of whatever works over Spark Connect in this process.
+    # Set for work over Spark Connect in this process; an application must not see it.
     connect_mode = os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     folder = Path(tempfile.mkdtemp(prefix="feedmill-spark-"))
     try:
@@ -98,7 +98,7 @@ def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession
         application = _running = _start(session_id, command, folder, local=_is_local(settings["spark.master"]))
         try:
             session = _attach(application, folder)
-            # Read by now, and nothing that holds a password outlives a kill.
+            # Spark has read it by now. It holds a password, which must not stay on the disk after a kill.
             (folder / "spark.properties").unlink()
             try:
                 yield cast("SparkSession", session)
@@ -118,25 +118,25 @@ def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession
 
 
 def interrupt(session_id: str) -> None:
-    """End the session's application, if it is this process's: another's ends with its process, or with its claim."""
+    """End the session's application if it is this process's. Others end with their process, or with their claim."""
     if _running is not None and _running.session_id == session_id:
         _running.kill()
 
 
 def _settings(connection: Connection, session_id: str) -> dict[str, str]:
-    """The application's settings; what the connection's ``conf`` says is the last word."""
+    """The application's settings. Those in the connection's ``conf`` override all others."""
     for name, value in connection.extra.items():
         if not isinstance(value, _EXTRA.get(name, ())):
             raise ConnectionNotDefinedError(
-                # Without the value, which may be a secret: the ledger keeps this sentence.
+                # Without the value: it may be a secret, and the ledger stores this message.
                 f"Connection {connection.conn_id} has {name!r} ({type(value).__name__}) in its extra, which a "
-                "connection of type spark does not know: "
+                "connection of type spark cannot have. It may have "
                 f"{', '.join(f'{known} ({kind.__name__})' for known, kind in _EXTRA.items())}."
             )
     if connection.extra.get("deploy-mode", "client") != "client":
         raise ConnectionNotDefinedError(
-            f"Connection {connection.conn_id} asks for deploy-mode {connection.extra['deploy-mode']}, and a task is "
-            "its application's driver: take it out, or say client."
+            f"Connection {connection.conn_id} asks for deploy-mode {connection.extra['deploy-mode']}, but the task is "
+            "the application's driver. Remove deploy-mode, or set it to client."
         )
     master = connection.spark_master
     own: dict[str, str] = {
@@ -161,12 +161,12 @@ def _settings(connection: Connection, session_id: str) -> dict[str, str]:
 
 
 def _is_local(master: str) -> bool:
-    """Whether the application is one process on this machine."""
+    """Whether the whole application is one process on this machine."""
     return re.fullmatch(r"local(\[.*\])?", master) is not None
 
 
 def _command(connection: Connection, settings: dict[str, str], folder: Path) -> tuple[list[str], Archive | None]:
-    """The command line, without any secret: the settings go through a private file."""
+    """The command line. It holds no secret, because the settings are in a private file."""
     properties = folder / "spark.properties"
     end = ["--properties-file", str(properties), "pyspark-shell"]
     home = connection.extra.get("spark-home")
@@ -175,11 +175,11 @@ def _command(connection: Connection, settings: dict[str, str], folder: Path) -> 
         command = [str(Path(home) / "bin" / "spark-submit"), *end]
     else:
         binary = java.find()
-        # As the launcher would: the JVM runs already when Spark reads its file.
+        # As the launcher does it: when Spark reads its file, the JVM runs already.
         options = settings.pop("spark.driver.extraJavaOptions", "").split()
         jars = _cached_jars() if settings.get("spark.jars.packages") == ",".join(PACKAGES) else []
         if jars and _is_local(settings["spark.master"]):
-            # On the class path they need no resolving, and can be archived.
+            # On the class path, jars need not be resolved and can be archived.
             settings.pop("spark.jars.packages")
         else:
             jars = []
@@ -207,7 +207,7 @@ def _command(connection: Connection, settings: dict[str, str], folder: Path) -> 
 
 
 def _cached_jars() -> list[Path]:
-    """The packages' jars in the cache, where Spark has put them; none of them unless all are there."""
+    """The packages' jars in the cache, where Spark puts them; empty if one is missing."""
     folder = java.cache_folder() / "ivy" / "jars"
     jars = [folder / "{}_{}-{}.jar".format(*package.split(":")) for package in PACKAGES]
     return jars if all(jar.exists() for jar in jars) else []
@@ -231,13 +231,13 @@ def _start(session_id: str, command: list[str], folder: Path, *, local: bool) ->
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            # Ctrl-C is this process's to deal with.
+            # Ctrl-C must reach only this process, which handles it.
             start_new_session=True,
         )
     except OSError as error:
         raise SparkUnavailableError(
-            f"{command[0]} cannot be started ({error}): spark-home in the extra of connection {connections.SPARK} "
-            "is the folder that has bin/spark-submit"
+            f"{command[0]} cannot be started ({error}). Set spark-home in the extra of connection {connections.SPARK} "
+            "to the folder that has bin/spark-submit"
         ) from error
     application = Application(session_id, process)
     assert process.stdout is not None
@@ -246,7 +246,7 @@ def _start(session_id: str, command: list[str], folder: Path, *, local: bool) ->
 
 
 def _listen(output: IO[str], said: deque[str]) -> None:
-    """What the JVM writes becomes lines of the task's log."""
+    """Write the JVM's output to the task's log."""
     for line in output:
         if text := line.strip():
             said.append(text)
@@ -254,10 +254,10 @@ def _listen(output: IO[str], said: deque[str]) -> None:
 
 
 def _attach(application: Application, folder: Path) -> Any:
-    """A session on the application, whose executors are there or asked for.
+    """A session on the application; its executors are running or requested.
 
     Raises:
-        SparkUnavailableError: the JVM ended, or does not say where it listens.
+        SparkUnavailableError: the JVM ended, or does not report its port.
     """
     from py4j.protocol import Py4JError
     from pyspark import SparkContext, java_gateway
@@ -268,7 +268,7 @@ def _attach(application: Application, folder: Path) -> Any:
         if application.process.poll() is not None or time.monotonic() - waited > START_SECONDS:
             raise _ended(application, "did not start")
         time.sleep(0.05)
-    # Written by PythonGatewayServer, in one step: the port, the secret's length, the secret.
+    # PythonGatewayServer writes it in one step: the port, the secret's length, the secret.
     port, length = struct.unpack_from(">ii", written := where.read_bytes())
     gateway = {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": written[8 : 8 + length].decode()}
     os.environ.update(gateway)
@@ -283,7 +283,7 @@ def _attach(application: Application, folder: Path) -> Any:
 
 
 def _detach(session: Any) -> None:
-    """Stop the session, and leave nothing of it in PySpark's globals: the next one has another JVM."""
+    """Stop the session and clear PySpark's globals, because the next session has another JVM."""
     from pyspark import SparkContext
 
     with suppress(Exception):  # the JVM may be gone
@@ -312,23 +312,24 @@ def _ended(application: Application, what: str) -> SparkUnavailableError:
     code = application.process.poll()
     ended = "" if code is None else f" and ended with {code}"
     return SparkUnavailableError(
-        f"The Spark application {what}{ended}; the log has what it said last: {application.last_words()}"
+        f"The Spark application {what}{ended}; the log has its last lines. This one may say why: "
+        f"{application.last_words()}"
     )
 
 
 def _portable(error: Exception, application: Application) -> Exception:
-    """The error as one that can be read when the JVM is gone: PySpark's ask it for their own text."""
+    """A copy of the error that can be read when the JVM is gone. PySpark's errors ask the JVM for their text."""
     from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
     from pyspark import errors
     from pyspark.errors.exceptions.captured import CapturedException
 
     if isinstance(error, Py4JError | errors.PySparkException | ConnectionError):
         if isinstance(error, Py4JNetworkError | ConnectionError):
-            # The pipe breaks a moment before the process is gone.
+            # The pipe breaks a moment before the process ends.
             with suppress(subprocess.TimeoutExpired):
                 application.process.wait(2)
         if application.process.poll() is not None:
-            return _ended(application, "went away in the middle of the work")
+            return _ended(application, "died during the work")
     if isinstance(error, CapturedException):
         kind = getattr(errors, type(error).__name__, errors.PySparkException)
         contexts = [_CallSite(context) for context in error.getQueryContext()]
@@ -343,7 +344,7 @@ def _portable(error: Exception, application: Application) -> Exception:
 
 
 class _CallSite:
-    """Where a query's mistake was written, without the JVM that knew it."""
+    """The place in the code of a query's mistake, kept without the JVM."""
 
     def __init__(self, context: Any):
         self._site = "" if context.contextType().name == "SQL" else str(context.callSite())
