@@ -157,7 +157,7 @@ def test_what_a_living_build_has_claimed_or_reads_is_spared_until_it_has_ended(
         mine = builds.begin(session, shop.table, second, "test/mine", "code").id
     said = retention.expire(shop.table, here, PAST_TWO)
     assert "0 partitions expired" in said
-    assert "2 spared" in said
+    assert "2 kept for now" in said
     assert len(shop.main()) == 4
     with shop.ledger.transaction() as session:
         builds.failed(session, reading, "ended")
@@ -176,7 +176,7 @@ def test_a_build_that_reads_by_touches_keeps_the_arrival_hours_that_touch_its_ow
                 Touch(table_name=shop.table.name, partition=arrival, touched=START + hours(9), rows=rows, number=1)
             )
         builds.begin(session, here.tables["demo.touching"], Range.one(START + hours(9), HOUR), "t/r", "code")
-    assert "2 spared" in retention.expire(shop.table, here, PAST_TWO)
+    assert "2 kept for now" in retention.expire(shop.table, here, PAST_TWO)
     with shop.ledger.transaction() as session:
         session.execute(update(Claim).values(heartbeat_at=START))
     retention.expire(shop.table, here, PAST_TWO)

@@ -94,7 +94,7 @@ def evolution(ddl: Ddl, schema: Schema, partitioned_by: tuple[str, ...], comment
 def _refuse(ddl: Ddl, what: str, statement: str) -> None:
     raise IncompatibleError(
         f"{ddl.name} cannot be changed automatically to match its DDL: {what}. The table's maintainer must "
-        f"decide: change the DDL back, or run {statement}"
+        f"decide: change the DDL back, or change the table; the statement would be: {statement}"
     )
 
 
