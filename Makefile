@@ -15,24 +15,35 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help setup up down status demo demo-full test test-slow test-all test-faults test-runners evaluate bench lint format types lock docs clean python
 
 help: ## this list
-	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-13s%s\n", $$1, $$2}' Makefile
+
+## 1. A first look
 
 setup: .venv/.installed ## install everything that the lock names, in .venv (PYTHON=python3.12 selects another Python)
 
-up: .venv/.installed ## start PostgreSQL, Spark and Airflow on this machine
-	$(STACK) up
-
-down: ## stop them all; the data stays
-	if [ -x $(BIN)/python ]; then $(STACK) down; else echo "Nothing to stop: .venv does not exist."; fi
-
-status: .venv/.installed ## what runs, and where
-	$(STACK) status || true
-
-demo: .venv/.installed ## the whole project on real data
+demo: .venv/.installed ## the whole project on real data: it starts everything, and says what to look at next
 	$(BIN)/feedmill demo
 
 demo-full: .venv/.installed ## that, five simulated weeks before it, and every table: affinities and rankings
 	$(BIN)/feedmill demo --full
+
+up: .venv/.installed ## start PostgreSQL, Spark and Airflow on this machine, with the data of before
+	$(STACK) up
+
+status: .venv/.installed ## what runs, and where
+	$(STACK) status || true
+
+down: ## stop them all; the data stays
+	if [ -x $(BIN)/python ]; then $(STACK) down; else echo "Nothing to stop: .venv does not exist."; fi
+
+## 2. Your own table: .venv/bin/feedmill new-table --help, or feedmill --help for every step
+
+docs: .venv/.installed ## write the pages of all tables, docs/tables
+	$(BIN)/feedmill docs
+
+## 3. On call: .venv/bin/feedmill status, and docs/on-call.md
+
+## 4. Develop
 
 test: .venv/.installed ## the tests of every change
 	$(BIN)/python -m pytest -m "not slow and not faults"
@@ -81,9 +92,6 @@ lock: .venv/.bootstrap ## renew requirements.lock from the requirements files
 	if grep -nE '://|$(CURDIR)' requirements.lock requirements-bootstrap.txt requirements-evaluate.lock; then \
 	  echo "The lock names an address of this machine (above): unset the index settings and try again." >&2; exit 1; fi
 	echo "requirements.lock: $$(grep -c '==' requirements.lock) packages. Now: make setup"
-
-docs: .venv/.installed ## generate docs/tables
-	$(BIN)/feedmill docs
 
 clean: ## delete .venv, the local stack's data and every cache
 	if [ -x $(BIN)/python ]; then $(STACK) clean; fi

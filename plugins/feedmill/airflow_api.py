@@ -27,6 +27,11 @@ class Run:
     state: str
 
     @property
+    def is_scheduled(self) -> bool:
+        """Whether Airflow's schedule made it, by itself."""
+        return self.run_id.startswith("scheduled__")
+
+    @property
     def is_over(self) -> bool:
         """Whether it has succeeded or failed."""
         return self.state in ("success", "failed")
@@ -89,6 +94,17 @@ class AirflowApi:
         """The newest runs of a table's DAG, at most a hundred."""
         found = self._call("GET", f"/api/v2/dags/{table.dag_id}/dagRuns?limit=100&order_by=-run_after")["dag_runs"]
         return [Run(run["dag_id"], run["dag_run_id"], run["state"]) for run in found]
+
+    def newest_runs(self, tables: Iterable[Table]) -> list[Run]:
+        """The runs of these tables' DAGs that were made last, a hundred at most, in one request."""
+        body = {"dag_ids": [table.dag_id for table in tables], "order_by": "-id", "page_limit": 100}
+        found = self._call("POST", "/api/v2/dags/~/dagRuns/list", body)["dag_runs"]
+        return [Run(run["dag_id"], run["dag_run_id"], run["state"]) for run in found]
+
+    def has_started(self, table: Table, run_id: str, task_id: str) -> bool:
+        """Whether this task of the run has begun."""
+        task = self._call("GET", f"/api/v2/dags/{table.dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
+        return task["state"] in ("running", "success", "failed")
 
     def failed_tasks(self) -> list[str]:
         """``<dag> <run> <task>`` of every failed task instance."""

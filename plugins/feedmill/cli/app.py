@@ -1,4 +1,4 @@
-"""The application: its commands, in the order of a working day."""
+"""The application: its commands, from the first look to the first own table, and then to a night on call."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Feedmill: the ETL behind a recommendation feed.",
+    help="Feedmill: the ETL behind a recommendation feed. New here? Start with `feedmill demo`.",
     epilog=(
         "Exit codes: 0 fine, 1 a problem that a person must see to (such as a held partition), 2 a wrong request, "
         "3 a part of the stack does not answer, 4 another build is at work, 5 an unexpected error, 130 Ctrl-C."
     ),
 )
 
-command(app, "demo")(demo)
-command(app, "land")(land)
-command(app, "build")(build)
-command(app, "status")(status)
-command(app, "sql")(sql)
-command(app, "accept")(accept)
-command(app, "doctor")(doctor)
-command(app, "new-table")(new_table)
-command(app, "simulate")(simulate)
-command(app, "docs")(docs)
-app.add_typer(ledger, name="ledger")
-app.add_typer(stack, name="stack")
+FIRST, OWN, CALL, DEVELOP = "1. A first look", "2. Your own table", "3. On call", "4. Develop"
+"""The steps of a newcomer, in the order in which ``--help`` lists them."""
+
+command(app, "demo", FIRST)(demo)
+command(app, "sql", FIRST)(sql)
+app.add_typer(stack, name="stack", rich_help_panel=FIRST)
+command(app, "new-table", OWN)(new_table)
+command(app, "land", OWN)(land)
+command(app, "build", OWN)(build)
+command(app, "docs", OWN)(docs)
+command(app, "status", CALL)(status)
+command(app, "accept", CALL)(accept)
+command(app, "doctor", CALL)(doctor)
+app.add_typer(ledger, name="ledger", rich_help_panel=CALL)
+command(app, "simulate", DEVELOP)(simulate)

@@ -34,8 +34,13 @@ def output() -> Output:
     return _CURRENT
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command of ``app`` with ``--json`` and ``--debug``, whose errors are sentences."""
+def command(
+    app: typer.Typer, name: str, panel: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command of ``app`` with ``--json`` and ``--debug``, whose errors are sentences.
+
+    ``panel`` is the heading under which ``--help`` lists it.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -60,7 +65,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
         # What Typer reads a command's arguments from.
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name)(run)
+        app.command(name, rich_help_panel=panel)(run)
         return function
 
     return register

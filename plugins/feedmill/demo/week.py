@@ -1,14 +1,14 @@
 """The demo: a real week of impressions becomes checked, published tables through Airflow's own scheduler.
 
-The week of the Open Bandit Dataset is moved in time so that it ended last midnight (UTC). It has whole days, so that
-hourly and daily roll-ups hold the same events. One run per table builds its history. The scheduler builds its last
-hours one by one. One more run per table builds the quiet hours since midnight. From there on the schedule goes on by
-itself.
+The week of the Open Bandit Dataset is moved in time so that it ended last midnight (UTC): whole days, so that hourly
+and daily roll-ups hold the same events. The scheduler builds the first hours one by one. One run for each table builds
+all that follows, the quiet hours since midnight included. From there on the schedule goes on by itself.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import subprocess
 import sys
@@ -17,7 +17,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from feedmill.airflow_api import AirflowApi, Run
 from feedmill.deployment import Deployment
 from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.freshness.load import load
+from feedmill.local.process import wait_until
 from feedmill.spec import Table
 from feedmill.timeline import DAY, HOUR, Range, hours, parse, runs
 
@@ -41,10 +42,14 @@ TABLES = (
 )
 """The demo builds only these tables, so that it takes minutes. The DAGs of all other tables stay paused."""
 
-HOUR_BY_HOUR = hours(3)
-"""The end of the week, which the scheduler builds hour by hour."""
+HOUR_BY_HOUR = hours(2)
+"""The beginning of the week, which the scheduler builds hour by hour."""
 
-TIMEOUT = timedelta(minutes=20)
+FIRST = "events.landed"
+"""Its long range is started before all else: every other long range waits for its rows."""
+
+PATIENCE = timedelta(minutes=15)
+"""For so long no run may end before the demo gives up."""
 
 
 class DemoError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.OPERATOR):
@@ -98,22 +103,27 @@ def run(deployment: Deployment, api: AirflowApi, week: Range, now: datetime, say
     """
     tables = [table for table in deployment.tables if table.name in TABLES]
     until(lambda: {t.dag_id for t in tables} <= api.known_dags(), "Airflow has not parsed the DAGs")
-    before = {(run.dag_id, run.run_id) for table in tables for run in api.runs(table)}
+    before = {(run.dag_id, run.run_id) for run in api.newest_runs(tables)}
     name = f"demo__{now:%Y-%m-%dT%H:%M:%S}"
-    started = 0
-    for table in tables:
-        one_by_one = Range(week.end - HOUR_BY_HOUR, week.end, HOUR) if table.every is HOUR else None
-        for span in _unpublished(deployment, table, week, now):
-            history, last = _split(span, one_by_one)
-            for part in history:
-                api.restate(table, part, f"{name}__{part.start:%Y-%m-%dT%H}")
-            if last is not None:
-                api.backfill(table, last)
-            started += len(history) + (len(last) if last else 0)
+    spans = [(table, span) for table in tables for span in _unpublished(deployment, table, week, now)]
+    one_by_one = Range(week.start, week.start + HOUR_BY_HOUR, HOUR)
+    parts = [(table, *_split(span, one_by_one if table.every is HOUR else None)) for table, span in spans]
+    ranges = [(table, span) for table, _, rest in parts for span in rest]
+    single = [(table, span) for table, span, _ in parts if span is not None]
     api.unpause(tables)
+    for table, span in sorted(ranges, key=lambda entry: entry[0].name != FIRST):
+        run_id = f"{name}__{span.start:%Y-%m-%dT%H}"
+        api.restate(table, span, run_id)
+        if table.name == FIRST:
+            # Airflow prefers runs with a logical date: without a head start, all single hours would be built before it.
+            wait_until(functools.partial(api.has_started, table, run_id, "build"), 120, every=1)
+    for table, span in single:
+        api.backfill(table, span)
+    started = len(ranges) + sum(len(span) for _, span in single)
     if started:
         say(f"Airflow is building {len(tables)} tables, in {started} runs")
-        finish(api, tables, lambda run: (run.dag_id, run.run_id) not in before, say)
+        # Hours that end meanwhile have scheduled runs, for which nobody needs to wait.
+        finish(lambda: [run for run in api.newest_runs(tables) if _is_ours(run, before)], api, say)
     left = [str(span) for table in tables for span in _unpublished(deployment, table, week, now)]
     if left:
         raise DemoError(f"some partitions were not published: {', '.join(left[:3])}; `feedmill status` shows them")
@@ -167,37 +177,43 @@ def _unpublished(deployment: Deployment, table: Table, week: Range, now: datetim
     return runs([p for p in Range(week.start, end, table.every).partitions() if p not in published], table.every)
 
 
-def _split(span: Range, one_by_one: Range | None) -> tuple[list[Range], Range | None]:
-    """Split a range: the part to build at once, and the hours to build one by one."""
+def _is_ours(run: Run, before: set[tuple[str, str]]) -> bool:
+    return (run.dag_id, run.run_id) not in before and not run.is_scheduled
+
+
+def _split(span: Range, one_by_one: Range | None) -> tuple[Range | None, list[Range]]:
+    """The hours of a range that go one by one, and the ranges around them."""
     if one_by_one is None or span.start >= one_by_one.end or span.end <= one_by_one.start:
-        return [span], None
+        return None, [span]
     start, end = max(span.start, one_by_one.start), min(span.end, one_by_one.end)
     around = [(span.start, start), (end, span.end)]
-    return [Range(low, high, span.period) for low, high in around if low < high], Range(start, end, span.period)
+    return Range(start, end, span.period), [Range(low, high, span.period) for low, high in around if low < high]
 
 
-def finish(api: AirflowApi, tables: Iterable[Table], wanted: Callable[[Run], bool], say: Callable[[str], None]) -> None:
-    """Wait until the wanted runs of these tables are over.
+def finish(runs_of: Callable[[], list[Run]], api: AirflowApi, say: Callable[[str], None]) -> None:
+    """Wait until these runs are over.
 
     Raises:
-        DemoError: one failed, or the time is up.
+        DemoError: one failed, or none has ended for a long time.
     """
-    tables = list(tables)
-    deadline = datetime.now(UTC) + TIMEOUT
-    told = -1
+    told, since = -1, time.monotonic()
     while True:
-        mine = [run for table in tables for run in api.runs(table) if wanted(run)]
+        mine = runs_of()
         over = [run for run in mine if run.is_over]
         failed = [run for run in over if run.state == "failed"]
         if len(over) != told:
-            told = len(over)
+            told, since = len(over), time.monotonic()
             say(f"{told} of {len(mine)} runs are done")
         if failed:
             raise DemoError(failure(api, failed))
         if mine and len(over) == len(mine):
             return
-        if datetime.now(UTC) > deadline:
-            raise DemoError(f"{len(mine) - len(over)} runs are not done after {TIMEOUT}; look at them in Airflow")
+        if time.monotonic() - since > PATIENCE.total_seconds():
+            minutes = PATIENCE.total_seconds() / 60
+            raise DemoError(
+                f"{len(mine) - len(over)} runs are not done, and none has ended for {minutes:.0f} minutes. "
+                "Look at them in Airflow. `make demo` goes on from where it stopped"
+            )
         time.sleep(2)
 
 
