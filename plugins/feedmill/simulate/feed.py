@@ -1,4 +1,4 @@
-"""The folders of a simulation: events and items in the layout of the landing zone, the truth beside them.
+"""Writing a simulation: events and items in the layout of the landing zone, and the truth beside them.
 
 All of it is written to a folder of another name, which is renamed at the end: a reader finds the whole or nothing.
 """
@@ -34,36 +34,36 @@ ITEMS = "items_jsonl"
 
 ROWS_PER_FILE = 4_000_000
 BUFFER = 1 << 20
-"""Bytes of a file that are written at once. Arrow makes a hundred pieces of a small one, each a call of the system."""
+"""How many bytes are written at once. Arrow writes even a small file in a hundred pieces, each a system call."""
 
 STRAYS_HELD = 1_000_000
-"""Rows of later hours that are held in memory; beyond, they are written to files of their own."""
+"""How many rows of later hours are held in memory. Further rows are written to files of their own."""
 
 RELANDED = 60
-"""Days after which every item that still lives lands again: catalog.items forgets after 90."""
+"""After so many days every item that is still live lands again, because catalog.items forgets items after 90 days."""
 
 _DICTIONARY_COLUMNS = [*DICTIONARIES, "event_types.list.element", "position"]
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-"""Called with the hours that are done, of how many, and which is next."""
+"""Called with the number of hours done, their total, and the next hour."""
 
 
 class SimulationError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
-    """The simulation cannot be written where it was asked to; nothing was."""
+    """The simulation cannot be written to this folder. Nothing was written."""
 
 
 @dataclass
 class Counts:
-    """Rows of the event files."""
+    """How many rows the event files have."""
 
     landed: int = 0
-    """All of them."""
+    """All rows."""
     duplicates: int = 0
-    """Of them second copies."""
+    """Rows that are second copies."""
     disagreeing: int = 0
-    """Of these, copies that say something else than the first."""
+    """Second copies that differ from the first."""
     not_arrived: int = 0
-    """Rows that would have arrived after the end; they stand in no file."""
+    """Rows that would have arrived after the end. They are in no file."""
     files: int = 0
 
 
@@ -188,7 +188,7 @@ class _Writing:
         self.held_rows = 0
 
     def _items(self, world: World, names: Names, hour: int) -> None:
-        """The items of the day land at its beginning; the first day's with all that were published before."""
+        """Land the day's items at its beginning. On the first day, land also all items published before."""
         items, day = world.items, hour // 24
         first, end = (-np.inf if day == 0 else hour), hour + 24
         landing = (items.published >= first) & (items.published < end) & (items.ends > hour)

@@ -1,4 +1,4 @@
-"""What a simulation is asked for."""
+"""What the caller of a simulation chooses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 MIN_ITEMS = 200
-"""Fewer could leave a slate of 20 without 20 different live items."""
+"""With fewer items a slate of 20 might not find 20 different live items."""
 
 
 @dataclass(frozen=True)
