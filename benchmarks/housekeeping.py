@@ -126,7 +126,8 @@ def times(shop: Any, start: datetime, version: int, runs: int) -> dict[str, list
     from builds import each
 
     from feedmill.freshness import load as facts
-    from feedmill.freshness.states import Knowledge, status_of
+    from feedmill.freshness.facts import Knowledge
+    from feedmill.freshness.states import status_of
     from feedmill.timeline import HOUR, Range, hours
 
     def publish(span: Range, n: int) -> float:

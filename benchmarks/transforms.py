@@ -34,7 +34,8 @@ from typing import Any
 from benchmarks import data, measure, yardstick
 from benchmarks.ground import Deployment, ground
 from benchmarks.measure import Result, Row
-from feedmill.freshness.staleness import Facts, reads
+from feedmill.freshness.facts import Facts
+from feedmill.freshness.staleness import reads
 from feedmill.spec import Files, Table
 from feedmill.timeline import Range, parse
 

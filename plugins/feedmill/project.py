@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
+
+from feedmill.timeline import parse
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +20,16 @@ def home_path() -> Path:
     """The local stack's folder: ``FEEDMILL_HOME``, or ``.feedmill`` in the project."""
     named = os.environ.get("FEEDMILL_HOME")
     return Path(named).expanduser().resolve() if named else PROJECT / ".feedmill"
+
+
+def default_since() -> datetime | None:
+    """Where the tables' history begins: FEEDMILL_SINCE, in the environment or as the local stack decided it.
+
+    Raises:
+        ValueError: it is not a time.
+    """
+    named = os.environ.get("FEEDMILL_SINCE") or stack_env(home_path()).get("FEEDMILL_SINCE")
+    return parse(named) if named else None
 
 
 def stack_env(home: Path) -> dict[str, str]:

@@ -148,10 +148,14 @@ class Table:
     """Retention: a partition whose end is longer ago than this is expired, and its rows are deleted."""
     due: timedelta = field(default_factory=lambda: hours(2))
     """A partition that is not published this long after its end is overdue."""
+    since: datetime | None = None
+    """Where its history begins: from here on every partition is due. Default: FEEDMILL_SINCE."""
 
     def __post_init__(self) -> None:
         if self.name.count(".") != 1:
             raise MapError(f"table {self.name!r} must be named <schema>.<name>")
+        if self.since is not None and self.since.tzinfo is None:
+            raise MapError(f"{self.name} has a since without a time zone: write datetime(…, tzinfo=UTC)")
 
     @property
     def schema(self) -> str:

@@ -6,9 +6,15 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from feedmill.cli.app import app
+<<<<<<< HEAD
 from feedmill.errors import Exit
 from feedmill.freshness import conditions
 from feedmill.lake.attempts import drop_branch
+=======
+from feedmill.cli.exits import Exit
+from feedmill.flow.publish import drop_branch
+from feedmill.freshness import load
+>>>>>>> 60e9faf (Freshness: one answer about every partition, on columns instead of objects)
 from feedmill.ledger.models import Acceptance, Build
 from feedmill.ledger.store import lock_counter
 from feedmill.timeline import HOUR, Range, parse
@@ -33,7 +39,7 @@ def accept(build_id):
 
 def held(shop):
     with shop.ledger.transaction() as session:
-        return set(conditions.held(session, [shop.table]).get(shop.table.name, {}))
+        return set(load.held(session, [shop.table.name]).get(shop.table.name, {}))
 
 
 def accepted(shop):

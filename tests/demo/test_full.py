@@ -11,8 +11,8 @@ import pytest
 from feedmill.airflow_api import Run
 from feedmill.demo.full import expected, heal, lacking, land, periods, weeks_before
 from feedmill.demo.week import DemoError, counts, totals_query
-from feedmill.freshness.staleness import Facts, Published
-from feedmill.freshness.states import Knowledge
+from feedmill.freshness.facts import Facts, Knowledge, Published
+from feedmill.freshness.states import Picture
 from feedmill.simulate.feed import EVENTS, ITEMS, simulate
 from feedmill.simulate.settings import Settings
 from feedmill.spec import Input, Table
@@ -68,7 +68,11 @@ def test_only_what_is_missing_stale_or_outdated_needs_a_build() -> None:
         touches={landed.name: {moments[2]: {moments[3]: 11}}},
     )
     period = clean.range(moments[0] - hours(2), moments[-1] + hours(1))
-    found = lacking(clean, period, Knowledge(facts, identities={clean.name: "today"}), moments[-1] + hours(1))
+    found = lacking(
+        clean,
+        period,
+        Picture.of([clean], Knowledge(facts, identities={clean.name: "today"}), moments[-1] + hours(1)),
+    )
     before, outdated_and_stale, missing = found
     assert before == clean.range(moments[0] - hours(2), moments[0])
     assert outdated_and_stale == clean.range(moments[1], moments[3])
@@ -85,7 +89,9 @@ def test_what_expired_and_what_needs_it_stays_as_it_is() -> None:
     )
     known = Knowledge(facts, identities={window.name: "today", affinity.name: "today"})
     for table in (window, affinity):
-        assert lacking(table, table.range(gone, kept + days(1)), known, kept + days(1)) == [], table
+        assert lacking(table, table.range(gone, kept + days(1)), Picture.of([table], known, kept + days(1))) == [], (
+            table
+        )
 
 
 class Airflow:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from feedmill.flow.wait import Wait, lacking, missing, not_ready
-from feedmill.freshness.staleness import Facts, Published
+from feedmill.flow.wait import Wait, lacking, not_ready
+from feedmill.freshness.facts import Facts, Published
+from feedmill.freshness.staleness import missing
 from feedmill.ledger.store import Ledger
 from feedmill.spec import Files, Input, Maintainer, Table
 from feedmill.timeline import DAY, days

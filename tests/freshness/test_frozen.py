@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedmill.flow.wait import FrozenError, missing, refuse_frozen
-from feedmill.freshness.staleness import Facts, Published, frozen_because, reads, stale_because
-from feedmill.freshness.states import NEEDS_A_BUILD, Held, Knowledge, State, status_of
+from feedmill.flow.wait import FrozenError, refuse_frozen
+from feedmill.freshness.facts import Facts, Held, Knowledge, Published
+from feedmill.freshness.staleness import frozen_because, missing, reads, stale_because
+from feedmill.freshness.states import NEEDS_A_BUILD, State, status_of
 from feedmill.spec import Files, Input, Maintainer, Map, MapError, Ripple, Table
 from feedmill.timeline import DAY, HOUR, Period, Range, days, hours
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedmill.flow.wait import missing
-from feedmill.freshness.staleness import Cause, Facts, Published, as_of_partition, stale_because
+from feedmill.freshness.facts import Cause, Facts, Published
+from feedmill.freshness.staleness import as_of_partition, missing, stale_because
 from feedmill.spec import Files, Input, Maintainer, Map, Ripple, Table
 from feedmill.timeline import DAY, HOUR, Range, days, hours
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from feedmill.freshness.staleness import Facts, Published
-from feedmill.freshness.states import Held, Knowledge, State, status_of
+from feedmill.freshness.facts import Facts, Held, Knowledge, Published
+from feedmill.freshness.states import State, status_of
 from feedmill.spec import Files, Input, Maintainer, Table
 from feedmill.timeline import DAY, HOUR, days, hours
 

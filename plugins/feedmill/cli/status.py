@@ -12,7 +12,7 @@ from feedmill.cli.command import ended, output
 from feedmill.cli.options import ledger_and_lake, utc_now
 from feedmill.cli.output import listing
 from feedmill.errors import Exit
-from feedmill.freshness.states import MEANINGS, NEEDS_A_BUILD, NEEDS_A_PERSON, State, TableStatus, status_of
+from feedmill.freshness.states import MEANINGS, NEEDS_A_BUILD, NEEDS_A_PERSON, State, TableStatus
 from feedmill.timeline import DAY, HOUR
 
 if TYPE_CHECKING:
@@ -31,11 +31,14 @@ DAYS_OF_DAILY = 28
 _LOOKS: dict[State, tuple[str, str]] = {
     State.BUILDING: ("b", "black on bright_cyan"),
     State.HELD: ("H", "white on red"),
+    State.FAILED: ("F", "white on dark_red"),
     State.FROZEN: ("f", "black on steel_blue1"),
+    State.BLOCKED: ("B", "black on plum1"),
     State.OVERDUE: ("O", "white on magenta"),
     State.STALE: ("s", "black on yellow"),
     State.OUTDATED: ("o", "black on dark_orange"),
     State.MISSING: ("-", "black on bright_black"),
+    State.NEVER_BUILT: ("n", "black on grey70"),
     State.EMPTY: ("0", "black on pale_green3"),
     State.PUBLISHED: ("■", "green"),
 }
@@ -70,29 +73,22 @@ def status(
         return
     now = utc_now()
     found = _look(chosen, now)
-    shown = [one for one in found if one.within(NEEDS_A_BUILD)] if stale_only else found
+    shown = [one for one in found if one.has(NEEDS_A_BUILD)] if stale_only else found
     out = output()
     data = [_plain(one, stale_only) for one in shown]
     out.result(data, None if out.as_json else _text(shown, now, days, stale_only))
     bad = NEEDS_A_BUILD if stale_only else NEEDS_A_PERSON
-    ended(Exit.PROBLEM if any(one.within(bad) for one in found) else Exit.OK)
+    ended(Exit.PROBLEM if any(one.has(bad) for one in found) else Exit.OK)
 
 
 def _look(tables: list[Table], now: datetime) -> list[TableStatus]:
-    from feedmill.freshness import conditions
-    from feedmill.freshness import load as facts
     from feedmill.freshness.identity import identity
-    from feedmill.freshness.states import Knowledge
+    from feedmill.freshness.load import picture
 
     ledger, lake = ledger_and_lake()
     with ledger.transaction() as session:
-        known = Knowledge(
-            facts.load(session, tables),
-            conditions.held(session, tables),
-            conditions.building(session, tables),
-            {table.name: identity(table, lake.project) for table in tables},
-        )
-    return [status_of(table, known, now) for table in tables]
+        made = picture(session, tables, {table.name: identity(table, lake.project) for table in tables}, now)
+    return [made.status(table) for table in tables]
 
 
 def _plain(one: TableStatus, stale_only: bool) -> dict[str, Any]:
@@ -196,13 +192,13 @@ def _builds(tables: list[Table], limit: int) -> None:
     from rich.console import Group
     from rich.text import Text
 
-    from feedmill.freshness import conditions
+    from feedmill.ledger import builds
     from feedmill.timeline import Range
 
     ledger, _ = ledger_and_lake()
     by_name = {table.name: table for table in tables}
     with ledger.transaction() as session:
-        found = conditions.newest_builds(session, tables, limit)
+        found = builds.newest(session, by_name, limit)
     data = [
         {
             "build": build.id,

@@ -16,11 +16,10 @@ from pathlib import Path
 from feedmill.airflow_api import AirflowApi, Run
 from feedmill.demo.week import Count, DemoError, failure, until
 from feedmill.deployment import Deployment
-from feedmill.freshness import conditions
-from feedmill.freshness import load as facts
 from feedmill.freshness.identity import identity
+from feedmill.freshness.load import picture
 from feedmill.freshness.staleness import frozen_because
-from feedmill.freshness.states import NEEDS_A_BUILD, Knowledge, status_of
+from feedmill.freshness.states import NEEDS_A_BUILD, Picture, State
 from feedmill.landing import discover as landing
 from feedmill.local.home import Home
 from feedmill.simulate import truth
@@ -91,20 +90,20 @@ def periods(tables: Map, weeks: Range, now: datetime) -> dict[str, Range]:
     return found
 
 
-def lacking(table: Table, period: Range, known: Knowledge, now: datetime) -> list[Range]:
+def lacking(table: Table, period: Range, picture: Picture) -> list[Range]:
     """The ranges of the period that need a build, and can be built: what is expired or frozen stays as it is."""
-    states = {cell.partition: set(cell.states) for cell in status_of(table, known, now).cells}
-    expired = known.facts.expired.get(table.name, frozenset())
-    return runs(
-        [
-            partition
-            for partition in period.partitions()
-            if (partition not in states or states[partition] & NEEDS_A_BUILD)
-            and partition not in expired
-            and frozen_because(table, partition, known.facts) is None
-        ],
-        table.every,
-    )
+    status = picture.status(table)
+
+    def needs_a_build(partition: datetime) -> bool:
+        states = set(status.states(partition))
+        if states & NEEDS_A_BUILD:
+            return State.FROZEN not in states
+        # Before the history of a table nothing is due, and the demo wants it all the same.
+        if (states and State.NEVER_BUILT not in states) or status.is_expired(partition):
+            return False
+        return frozen_because(table, partition, picture.facts_of(table, partition)) is None
+
+    return runs([partition for partition in period.partitions() if needs_a_build(partition)], table.every)
 
 
 def run(deployment: Deployment, api: AirflowApi, weeks: Range, now: datetime, say: Callable[[str], None]) -> None:
@@ -119,7 +118,7 @@ def run(deployment: Deployment, api: AirflowApi, weeks: Range, now: datetime, sa
     heal(
         tables,
         api,
-        lambda table: lacking(table, spans[table.name], _known(deployment, table), now),
+        lambda table: lacking(table, spans[table.name], _picture(deployment, table, now)),
         f"demo_full__{now:%Y-%m-%dT%H:%M:%S}",
         say,
     )
@@ -175,13 +174,9 @@ def expected(folder: Path) -> list[Count]:
     )
 
 
-def _known(deployment: Deployment, table: Table) -> Knowledge:
+def _picture(deployment: Deployment, table: Table, now: datetime) -> Picture:
     with deployment.ledger.transaction() as session:
-        return Knowledge(
-            facts.load(session, [table]),
-            conditions.held(session, [table]),
-            identities={table.name: identity(table, deployment.project)},
-        )
+        return picture(session, [table], {table.name: identity(table, deployment.project)}, now)
 
 
 def _inputs(table: Table) -> set[str]:

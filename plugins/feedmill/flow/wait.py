@@ -1,6 +1,6 @@
 """What a range still waits for: inputs that are not published, and partitions that another build has claimed.
 
-:func:`missing` is pure; :func:`not_ready` asks the ledger for many ranges at once, and :func:`lacking` for one that
+:func:`not_ready` asks the ledger for many ranges at once, and :func:`lacking` for one that
 nobody waits for. Both say whose the missing partition is and what became of it.
 """
 
@@ -15,23 +15,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedmill.errors import Exit, FeedmillError, Turn
+from feedmill.freshness.facts import Facts, Spot
 from feedmill.freshness.load import load
-from feedmill.freshness.staleness import Expired, Facts, as_of_partition, frozen_because
+from feedmill.freshness.staleness import frozen_because, missing
 from feedmill.ledger import builds
 from feedmill.ledger.models import Build, Verdict
+from feedmill.project import default_since
 from feedmill.spec import Input, Maintainer, Table
 from feedmill.timeline import Period, Range, parse
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A partition that must be published before the range can be built."""
-
-    table: Table
-    partition: datetime
-
-    def __str__(self) -> str:
-        return f"{self.table.name} {self.table.every.name_of(self.partition)}"
 
 
 class Never(str):
@@ -101,12 +92,22 @@ def _packed(table: Table) -> dict[str, Any]:
         "every": table.every.value,
         "maintainer": table.maintainer.name,
         "keep": table.keep.total_seconds(),
+        "since": since.isoformat() if (since := table.since or default_since()) else None,
     }
 
 
 def _table(packed: Mapping[str, Any], inputs: list[Input]) -> Table:
     maintainer = Maintainer(packed["maintainer"], description="", link="")
-    return Table(packed["name"], Period(packed["every"]), inputs, maintainer, 3, timedelta(seconds=packed["keep"]))
+    since = packed.get("since")
+    return Table(
+        packed["name"],
+        Period(packed["every"]),
+        inputs,
+        maintainer,
+        3,
+        timedelta(seconds=packed["keep"]),
+        since=parse(since) if since else None,
+    )
 
 
 def not_ready(session: Session, waits: Iterable[Wait]) -> dict[Wait, str | None]:
@@ -171,7 +172,7 @@ def refuse_frozen(table: Table, span: Range, facts: Facts) -> None:
         raise FrozenError(_frozen(table, *frozen[0], len(frozen) - 1))
 
 
-def _frozen(table: Table, partition: datetime, gone: Expired, others: int) -> str:
+def _frozen(table: Table, partition: datetime, gone: Spot, others: int) -> str:
     more = f", and so are {others} more partitions of the range" if others else ""
     return (
         f"{table.name} {table.every.name_of(partition)} is frozen{more}: it needs {gone}, which has passed its "
@@ -179,41 +180,14 @@ def _frozen(table: Table, partition: datetime, gone: Expired, others: int) -> st
     )
 
 
-def missing(table: Table, span: Range, facts: Facts) -> list[Missing]:
-    """The input partitions that the range needs and that are not published, in order.
-
-    Files never keep a build waiting: an hour has whatever arrived in it. A window that looks back needs only what
-    its input has ever had: a table's history begins somewhere; but before the input's first publish nobody knows
-    where. Of an ``as_of`` input, any ended partition will do, and where it is ``optional``, none.
-    """
-    found = []
-    for entry in table.inputs:
-        if not isinstance(entry, Input):
-            continue
-        published = facts.published.get(entry.table.name, {})
-        if entry.as_of:
-            if not entry.optional and as_of_partition(entry, table, span.start, facts) is None:
-                found.append(Missing(entry.table, entry.table.every.floor(span.start)))
-            continue
-        first = min([*published, span.start]) if entry.lookback else span.start
-        start, end = entry.window(span)
-        if max(start, first) < end:
-            window = Range.cover(max(start, first), end, entry.table.every)
-            found += [Missing(entry.table, p) for p in window.partitions() if p not in published]
-        elif not published:
-            # A lag leaves nothing to read of a history that begins here, and it has not begun yet.
-            found.append(Missing(entry.table, entry.table.every.floor(span.start)))
-    return found
-
-
-def _explain(session: Session, lacks: list[Missing], since: str = "") -> str:
+def _explain(session: Session, lacks: list[Spot], since: str = "") -> str:
     """What is missing, whose it is, and what became of it."""
     first = lacks[0]
     more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
     return f"{first}{more}{since}. It belongs to {first.table.maintainer.name}; {_fate(session, first)}."
 
 
-def _fate(session: Session, wanted: Missing) -> str:
+def _fate(session: Session, wanted: Spot) -> str:
     """What the last build of the partition came to."""
     query = (
         select(Build)

@@ -1,68 +1,26 @@
-"""Staleness, computed: a partition is stale exactly when something that it reads carries a larger number.
+"""What one partition reads, and what follows from it: whether it is stale, frozen, or lacks an input. Pure.
 
-Pure: :class:`Facts` are what the ledger knows, the rest is arithmetic.
+These are the definitions. :mod:`feedmill.freshness.states` computes the same of whole tables at once, and a property
+test compares the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import datetime
 
-from feedmill.spec import FileKind, Files, Input, Ripple, Table
+from feedmill.freshness.facts import Cause, Facts, Spot
+from feedmill.spec import Files, Input, Ripple, Table
+from feedmill.timeline import Range
 
 
-@dataclass(frozen=True)
-class Published:
-    """A published partition, as far as staleness needs it."""
-
-    begin: int
-    number: int
-    identity: str
-    rows: int
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the ledger knows about published partitions, files and touches."""
-
-    published: Mapping[str, Mapping[datetime, Published]] = field(default_factory=dict)
-    """By table name, by partition."""
-    files: Mapping[FileKind, Mapping[datetime, int]] = field(default_factory=dict)
-    """The largest number of a kind's files by arrival hour."""
-    touches: Mapping[str, Mapping[datetime, Mapping[datetime, int]]] = field(default_factory=dict)
-    """Table name, touched partition, arrival partition: the number that said so."""
-    expired: Mapping[str, Set[datetime]] = field(default_factory=dict)
-    """By table name: the partitions that were published once and have passed their retention."""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why a partition is stale: this input's partition (or arrival hour) carries a number above its begin."""
-
-    input: str
-    partition: datetime
-    number: int
-
-
-@dataclass(frozen=True)
-class Expired:
-    """An input partition that has passed its retention."""
-
-    table: Table
-    partition: datetime
-
-    def __str__(self) -> str:
-        return f"{self.table.name} {self.table.every.name_of(self.partition)}"
-
-
-def frozen_because(table: Table, partition: datetime, facts: Facts) -> Expired | None:
+def frozen_because(table: Table, partition: datetime, facts: Facts) -> Spot | None:
     """The oldest partition that this one needs and that has expired: it is never rebuilt. None: it can be."""
     gone = []
     for entry in table.inputs:
         expired = facts.expired.get(entry.table.name) if isinstance(entry, Input) else None
         if isinstance(entry, Input) and expired:
-            gone += [Expired(entry.table, p) for p in reads(entry, table, partition, facts) if p in expired]
+            gone += [Spot(entry.table, p) for p in reads(entry, table, partition, facts) if p in expired]
     return min(gone, key=lambda one: (one.partition, one.table.name), default=None)
 
 
@@ -107,8 +65,58 @@ def as_of_partition(entry: Input, table: Table, partition: datetime, facts: Fact
     return _newest(entry, table, partition, facts.published.get(entry.table.name, {}))
 
 
+def missing(table: Table, span: Range, facts: Facts) -> list[Spot]:
+    """The input partitions that the range needs and that are not published, in order.
+
+    - Files never keep a build waiting: an hour has whatever arrived in it.
+    - A window needs its input's partitions from :func:`history` on, and those of the range itself. Of earlier ones
+      it reads what is published, so that an old hour that was restated alone is no gap.
+    - Of an ``as_of`` input any partition that has ended will do, and where it is ``optional``, none.
+    """
+    found = []
+    for entry in table.inputs:
+        if not isinstance(entry, Input):
+            continue
+        begins, known = history(entry.table, facts)
+        if entry.as_of:
+            if not entry.optional and as_of_partition(entry, table, span.start, facts) is None:
+                found.append(Spot(entry.table, entry.table.every.floor(_limit(entry, table, span.start))))
+            continue
+        start, end = entry.window(span)
+        if entry.by == "touches" and known:
+            # Earlier arrival hours than the first are read where they touch the range, and are not waited for.
+            start = max(start, begins or start)
+        elif entry.lookback:
+            start = max(start, min(span.start, begins or span.start))
+        if start < end:
+            # What has expired is not waited for: it freezes its readers.
+            there = facts.published.get(entry.table.name, {}).keys() | facts.expired.get(entry.table.name, set())
+            window = Range.cover(start, end, entry.table.every)
+            found += [Spot(entry.table, p) for p in window.partitions() if p not in there]
+        elif begins is None:
+            # A lag leaves nothing to read of a history that begins here, and nobody knows yet that it does.
+            found.append(Spot(entry.table, entry.table.every.floor(span.start)))
+    return found
+
+
+def history(table: Table, facts: Facts) -> tuple[datetime | None, bool]:
+    """Where the table's history begins, and whether the map or FEEDMILL_SINCE says so.
+
+    Otherwise it begins with the first published partition; None: there is none.
+    """
+    since = table.since or facts.since
+    if since is not None:
+        return table.every.floor(since), True
+    return min(facts.published.get(table.name, {}), default=None), False
+
+
+def _limit(entry: Input, table: Table, partition: datetime) -> datetime:
+    """The start of a dimension's partition that ends, plus the lag, just as the reader ends."""
+    return partition + table.every.length - entry.lag - entry.table.every.length
+
+
 def _newest(entry: Input, table: Table, partition: datetime, among: Iterable[datetime]) -> datetime | None:
-    limit = partition + table.every.length - entry.lag - entry.table.every.length
+    limit = _limit(entry, table, partition)
     return max((p for p in among if p <= limit), default=None)
 
 
@@ -117,7 +125,7 @@ def _numbers(entry: Input | Files, table: Table, partition: datetime, facts: Fac
     if isinstance(entry, Files):
         return [(hour, n) for hour, n in facts.files.get(entry.kind, {}).items() if start <= hour < end]
     if entry.by == "touches":
-        # Of an expired arrival partition nothing is to be read any more: see :func:`frozen_because`.
+        # Nothing is read of an expired arrival partition any more: see :func:`frozen_because`.
         expired = facts.expired.get(entry.table.name, frozenset())
         touches = facts.touches.get(entry.table.name, {}).get(partition, {})
         return [(arrival, number) for arrival, number in touches.items() if arrival not in expired]

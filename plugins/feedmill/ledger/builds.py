@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -185,3 +186,20 @@ def written(session: Session, build_id: str) -> dict[datetime, BuiltPartition]:
     """What the build wrote, by partition."""
     rows = session.scalars(select(BuiltPartition).where(BuiltPartition.build_id == build_id))
     return {row.partition: row for row in rows}
+
+
+def newest(session: Session, table_names: Iterable[str], limit: int) -> list[tuple[Build, int | None]]:
+    """The builds that began last, newest first, each with the rows that it wrote."""
+    rows = (
+        select(BuiltPartition.build_id, func.sum(BuiltPartition.rows).label("rows"))
+        .group_by(BuiltPartition.build_id)
+        .subquery()
+    )
+    query = (
+        select(Build, rows.c.rows)
+        .outerjoin(rows, rows.c.build_id == Build.id)
+        .where(Build.table_name.in_(list(table_names)))
+        .order_by(Build.begin.desc())
+        .limit(limit)
+    )
+    return [(build, None if count is None else int(count)) for build, count in session.execute(query).tuples()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, DateTime, ForeignKey, Index, Integer, Text, func
+from sqlalchemy import BigInteger, Boolean, DateTime, ForeignKey, Index, Integer, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -25,6 +25,11 @@ class Base(DeclarativeBase):
     }
 
 
+def _change() -> Mapped[int]:
+    """The number of the transaction that wrote the row last, set by a trigger: a state depends on the row."""
+    return mapped_column(BigInteger, server_default="0")
+
+
 class Counter(Base):
     """One row: the last number given, and the epoch, which changes when a ledger is rebuilt (rule 10)."""
 
@@ -32,13 +37,15 @@ class Counter(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[int] = mapped_column(Integer)
     value: Mapped[int] = mapped_column(BigInteger)
+    forgotten: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Raised when facts are deleted, which no change number shows: whoever keeps facts reads them all anew."""
 
 
 class File(Base):
     """A landed file, registered once. A rebuild reads exactly what is registered (rule 6)."""
 
     __tablename__ = "files"
-    __table_args__ = (Index("files_by_hour", "kind", "arrival_hour"),)
+    __table_args__ = (Index("files_by_hour", "kind", "arrival_hour"), Index("files_by_change", "change"))
     path: Mapped[str] = mapped_column(primary_key=True)
     source: Mapped[str]
     kind: Mapped[str]
@@ -51,6 +58,7 @@ class File(Base):
     """The modification time in the storage when the file was found."""
     number: Mapped[int] = mapped_column(BigInteger)
     registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    change: Mapped[int] = _change()
 
 
 class SealedHour(Base):
@@ -69,6 +77,8 @@ class Build(Base):
     __table_args__ = (
         Index("builds_by_table", "table_name", "range_start", "range_end"),
         Index("builds_by_owner", "owner"),
+        Index("builds_by_change", "change"),
+        Index("builds_undone", "table_name", postgresql_where=text("state IN ('failed', 'interrupted', 'running')")),
     )
     id: Mapped[str] = mapped_column(primary_key=True)
     table_name: Mapped[str]
@@ -90,6 +100,7 @@ class Build(Base):
     error: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+    change: Mapped[int] = _change()
 
 
 class BuiltPartition(Base):
@@ -120,6 +131,10 @@ class Verdict(Base):
     """The check's judgement of one partition of one build, for exactly the snapshot that it read."""
 
     __tablename__ = "verdicts"
+    __table_args__ = (
+        Index("verdicts_by_change", "change"),
+        Index("verdicts_failed", "build_id", postgresql_where=text("NOT passed")),
+    )
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
     partition: Mapped[datetime] = mapped_column(primary_key=True)
     snapshot_id: Mapped[int] = mapped_column(BigInteger)
@@ -127,18 +142,21 @@ class Verdict(Base):
     findings: Mapped[list[Any]]
     suite_digest: Mapped[str]
     judged_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    change: Mapped[int] = _change()
 
 
 class Acceptance(Base):
     """A person's decision that a held partition may be published as it is."""
 
     __tablename__ = "acceptances"
+    __table_args__ = (Index("acceptances_by_change", "change"),)
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
     partition: Mapped[datetime] = mapped_column(primary_key=True)
     snapshot_id: Mapped[int] = mapped_column(BigInteger)
     name: Mapped[str]
     reason: Mapped[str]
     accepted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    change: Mapped[int] = _change()
 
 
 class Intent(Base):
@@ -173,6 +191,7 @@ class Partition(Base):
     """The current state of a published partition."""
 
     __tablename__ = "partitions"
+    __table_args__ = (Index("partitions_by_change", "change"),)
     table_name: Mapped[str] = mapped_column(primary_key=True)
     partition: Mapped[datetime] = mapped_column(primary_key=True)
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id"))
@@ -183,7 +202,12 @@ class Partition(Base):
     digest: Mapped[str]
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expired_at: Mapped[datetime | None]
+<<<<<<< HEAD
     """When retention expired it (rule 8). Set before its rows are deleted; null again when it is published again."""
+=======
+    """When retention expired it (rule 8): written before its rows are deleted, null again once it is published anew."""
+    change: Mapped[int] = _change()
+>>>>>>> 60e9faf (Freshness: one answer about every partition, on columns instead of objects)
 
 
 class Touch(Base):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedmill.flow.rows.passes import ROWS_OF_A_PASS, WINDOWS_OF_FILES, Pass, cut
-from feedmill.freshness.staleness import Facts, Published, as_of_partition
+from feedmill.freshness.facts import Facts, Published
+from feedmill.freshness.staleness import as_of_partition
 from feedmill.spec import Files, Input, Maintainer, Table
 from feedmill.timeline import DAY, HOUR, Range, days, hours
 

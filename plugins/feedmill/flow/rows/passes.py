@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from feedmill.freshness.staleness import Facts, as_of_partition, reads
+from feedmill.freshness.facts import Facts
+from feedmill.freshness.staleness import as_of_partition, reads
 from feedmill.spec import Files, Input, Table
 from feedmill.timeline import Range
 
