@@ -6,15 +6,9 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from feedmill.cli.app import app
-<<<<<<< HEAD
 from feedmill.errors import Exit
-from feedmill.freshness import conditions
-from feedmill.lake.attempts import drop_branch
-=======
-from feedmill.cli.exits import Exit
-from feedmill.flow.publish import drop_branch
 from feedmill.freshness import load
->>>>>>> 60e9faf (Freshness: one answer about every partition, on columns instead of objects)
+from feedmill.lake.attempts import drop_branch
 from feedmill.ledger.models import Acceptance, Build
 from feedmill.ledger.store import lock_counter
 from feedmill.timeline import HOUR, Range, parse

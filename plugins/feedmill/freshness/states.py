@@ -192,6 +192,8 @@ class Picture:
             return set(self.tables)
         dags = {owner.partition("/")[0] for owner in self.airflow.alive ^ earlier.airflow.alive}
         dags |= self.airflow.paused ^ earlier.airflow.paused
+        mine, theirs = self.airflow.failed, earlier.airflow.failed
+        dags |= {dag for dag in mine.keys() | theirs.keys() if mine.get(dag) != theirs.get(dag)}
         return {table.name for table in self.tables.values() if table.dag_id in dags}
 
     def blocked_by(self, table: Table, partition: datetime) -> list[Spot]:
@@ -482,10 +484,14 @@ class _Computation:
         for span, _ in self.picture.building.get(self.table.name, ()):
             marks += [place_of(span.start, self.every), place_of(span.end, self.every) - 1]
         oldest, may_be_due = self._oldest_kept(), []
-        for one in self.picture.tries.get(self.table.name, ()):
-            may_be_due += [place_of(one.span.start, self.every), place_of(one.span.end, self.every) - 1]
+        airflow = self.picture.airflow
+        runs = airflow.failed.get(self.table.dag_id, ()) if airflow is not None else ()
+        tried = [*(one.span for one in self.picture.tries.get(self.table.name, ())), *(run.span for run in runs)]
+        for span in tried:
+            may_be_due += [place_of(span.start, self.every), place_of(span.end, self.every) - 1]
         if self.since is not None and self.since < self.ended:
             may_be_due += [self.since, self.ended - 1]
+        if self.since is not None:
             may_be_due += [mark for entry in self.table.inputs for mark in self._marks(entry)]
         marks += [max(mark, oldest) for mark in may_be_due if mark < self.ended]
         return (min(marks), max(marks) + 1) if marks else (self.ended, self.ended)
@@ -744,7 +750,8 @@ class _Computation:
             coming = airflow is not None and one.owner in airflow.alive
             found[low:high] = np.where(later, one.ended is not None and not coming, found[low:high])
             newest[low:high] = np.maximum(newest[low:high], one.begin)
-        return found
+        runs = airflow.failed.get(self.table.dag_id, ()) if airflow is not None else ()
+        return np.asarray(found | (self._marked((run.span, run.run_id) for run in runs) & (newest < 0)))
 
     def _in(self, places: Ints) -> Flags:
         flags = np.zeros(self.count, bool)
@@ -799,7 +806,12 @@ def _looked_up(values: Ints | Flags, base: int, places: Ints, nothing: int | boo
 
 
 def _failure(picture: Picture, table: Table, partition: datetime) -> str:
-    newest = max((one for one in picture.tries[table.name] if partition in one.span), key=lambda one: one.begin)
+    tries = [one for one in picture.tries.get(table.name, ()) if partition in one.span]
+    if not tries:
+        assert picture.airflow is not None
+        run = max((r for r in picture.airflow.failed[table.dag_id] if partition in r.span), key=lambda r: r.ended_at)
+        return f"run {run.run_id} of its DAG failed at {run.ended_at:%H:%M}"
+    newest = max(tries, key=lambda one: one.begin)
     asked = "" if picture.airflow is not None else "; whether a retry is coming is not known"
     return f"build {newest.build_id} of {newest.owner} {newest.ended}{asked}"
 

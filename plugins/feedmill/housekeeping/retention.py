@@ -14,17 +14,11 @@ from pyiceberg.table import Table as IcebergTable
 from sqlalchemy import delete, func, select, update
 
 from feedmill.deployment import Deployment
-<<<<<<< HEAD
 from feedmill.flow.publish import reconcile
-from feedmill.freshness.load import load
-from feedmill.freshness.staleness import Facts, reads
-from feedmill.lake.attempts import until_committed
-=======
-from feedmill.flow.publish import ATTEMPTS, reconcile
 from feedmill.freshness.facts import Facts
 from feedmill.freshness.load import load
 from feedmill.freshness.staleness import reads
->>>>>>> 60e9faf (Freshness: one answer about every partition, on columns instead of objects)
+from feedmill.lake.attempts import until_committed
 from feedmill.lake.catalog import Lake
 from feedmill.lake.overwrite import Overwrite
 from feedmill.ledger.claims import alive

@@ -122,14 +122,8 @@ def unread(session: Session, tables: Iterable[Table]) -> list[File]:
 
 
 def forget(session: Session, paths: Iterable[str], tables: Iterable[Table]) -> None:
-<<<<<<< HEAD
     """Remove the registrations of these files (they are gone), except of those that a build has read."""
     # Locked, because a build that begins now would read them.
-    lock_counter(session)
-=======
-    """Remove the registration of files that are gone, as far as no build has read them."""
-    # A build that begins now would read them.
     lock_counter(session).forgotten += 1
->>>>>>> 60e9faf (Freshness: one answer about every partition, on columns instead of objects)
     never = {file.path for file in unread(session, tables)}
     session.execute(delete(File).where(File.path.in_(never & set(paths))))

@@ -202,12 +202,8 @@ class Partition(Base):
     digest: Mapped[str]
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expired_at: Mapped[datetime | None]
-<<<<<<< HEAD
     """When retention expired it (rule 8). Set before its rows are deleted; null again when it is published again."""
-=======
-    """When retention expired it (rule 8): written before its rows are deleted, null again once it is published anew."""
     change: Mapped[int] = _change()
->>>>>>> 60e9faf (Freshness: one answer about every partition, on columns instead of objects)
 
 
 class Touch(Base):
