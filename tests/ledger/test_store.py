@@ -42,4 +42,4 @@ def test_who_waits_for_a_table_s_lock_says_so_once(ledger: Ledger, caplog: pytes
     thread.join(10)
     assert had == [True]
     (said,) = caplog.messages
-    assert said.startswith("a.one: waiting for a publish, housekeeping or a doctor")
+    assert said.startswith("a.one: waiting for the table's lock; a publish, housekeeping or doctor holds it")
