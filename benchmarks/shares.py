@@ -33,7 +33,7 @@ CHECK = """
 import json, os, sys, time
 
 clock, cpu = time.perf_counter(), time.process_time()
-from feedmill.checks.check import check
+from feedmill.flow.check import check
 from feedmill.deployment import open_deployment
 import great_expectations.expectations.core
 imported = time.perf_counter() - clock, time.process_time() - cpu

@@ -16,5 +16,6 @@ class FeedmillPlugin(AirflowPlugin):
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """The web app; a property, because only the api-server asks for it, and it alone shall pay the import."""
         from feedmill.airflow.web import app
+        from feedmill.checks.pages import MOUNT
 
-        return [{"app": app, "url_prefix": "/feedmill", "name": "Feedmill"}]
+        return [{"app": app, "url_prefix": MOUNT, "name": "Feedmill"}]

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pytest
 from contract_frames import CONTRACT, HOURS, clean, dirty, expectation, mixed, nulls, row, suite, table
 
-from feedmill.checks import judge as module
-from feedmill.checks.judge import Verdict, frame_from_arrow, judge
+from feedmill.checks import engine_spark, gx
+from feedmill.checks.engine_pandas import frame_from_arrow
+from feedmill.checks.findings import Verdict
+from feedmill.checks.judge import judge
 from feedmill.checks.suite import Suite
 
 NOT_NULL = expectation("expect_column_values_to_not_be_null", notes="Ask upstream.", column="event_id")
@@ -90,7 +92,7 @@ def test_what_repeats_in_two_hours_is_unique_in_each(tmp_path: Path) -> None:
 def test_a_range_gives_each_hour_the_verdict_that_it_has_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(module, "_FEW", few)
+    monkeypatch.setattr(gx, "FEW", few)
     suite_ = suite(tmp_path, *CONTRACT)
     together = judge(suite_, frame_from_arrow(mixed()), HOURS, "hour")
     assert together == [judge(suite_, frame_from_arrow(mixed()), [hour], "hour")[0] for hour in HOURS]
@@ -102,14 +104,14 @@ def test_one_bad_row_costs_one_hour_s_judgement(tmp_path: Path, monkeypatch: pyt
     hours = [HOURS[0] + timedelta(hours=i) for i in range(40)]
     rows = [row(hour, i) for hour in hours for i in range(3)] + [row(hours[7], 9, duration_ms=-1, surface=None)]
     judged: list[datetime] = []
-    findings = module._Gx.findings
+    findings = gx.Gx.findings
 
     def of(self: Any, frame: Any, expectations: Any, column: str | None) -> Any:
         if column is not None:
             judged.extend(frame[column].unique())
         return findings(self, frame, expectations, column)
 
-    monkeypatch.setattr(module._Gx, "findings", of)
+    monkeypatch.setattr(gx.Gx, "findings", of)
     verdicts = in_pandas(suite(tmp_path, NOT_NULL, DURATION, most, apart), rows, hours)
     assert [v.partition for v in verdicts if not v.passed] == judged == [hours[7]]
 
@@ -194,10 +196,10 @@ def test_a_check_is_quiet_offline_and_leaves_no_file(
 
 
 def test_packs_hold_at_most_what_pandas_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PANDAS_ROWS", 10)
+    monkeypatch.setattr(engine_spark, "PANDAS_ROWS", 10)
     hours = [HOURS[0] + timedelta(hours=i) for i in range(6)]
     counts = dict(zip(hours, [4, 6, 0, 1, 25, 3], strict=True))
-    assert list(module._packs(counts)) == [[hours[0], hours[1]], [hours[3]], [hours[4]], [hours[5]]]
+    assert list(engine_spark.packs(counts)) == [[hours[0], hours[1]], [hours[3]], [hours[4]], [hours[5]]]
 
 
 def comparable(verdicts: list[Verdict]) -> list[Any]:
@@ -231,7 +233,7 @@ def test_both_engines_give_the_same_verdicts(
 ) -> None:
     suite_ = suite(tmp_path, *CONTRACT)
     expected = judge(suite_, frame_from_arrow(mixed()), hours, "hour")
-    monkeypatch.setattr(module, "PANDAS_ROWS", pandas_rows)
+    monkeypatch.setattr(engine_spark, "PANDAS_ROWS", pandas_rows)
     assert comparable(judge(suite_, spark.createDataFrame(mixed()), hours, "hour")) == comparable(expected)
 
 

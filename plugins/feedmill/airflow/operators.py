@@ -242,7 +242,9 @@ def page_link(table: Table, build_id: str) -> str:
     """The check's page in the Airflow UI."""
     from airflow.configuration import conf
 
-    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/feedmill/checks/{table.name}/{build_id}"
+    from feedmill.checks import pages
+
+    return pages.link(conf.get("api", "base_url", fallback=""), table.name, build_id)
 
 
 def _defer(operator: BaseOperator, wait: Wait, method: str) -> None:

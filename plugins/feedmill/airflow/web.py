@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from feedmill import connections
+from feedmill.checks import pages
 
 app = FastAPI(title="Feedmill", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -19,14 +20,14 @@ _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 
 # Web apps of plugins are open to everybody unless they ask for the user themselves.
 @app.get(
-    "/checks/{dag_id}/{build_id}",
+    pages.ROUTE.format(table="{dag_id}", build="{build_id}"),
     dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.TASK_LOGS))],
 )
 def check_page(dag_id: str, build_id: str) -> HTMLResponse:
     """The page of a build's check."""
     if not (_NAME.fullmatch(dag_id) and _NAME.fullmatch(build_id)):
         raise HTTPException(404, "no such page")
-    url = f"{connections.get(connections.ICEBERG).pages.rstrip('/')}/{dag_id}/{build_id}.html"
+    url = pages.file(connections.get(connections.ICEBERG).pages, dag_id, build_id)
     try:
         with fsspec.open(url, "r", encoding="utf-8") as stream:
             text = stream.read()

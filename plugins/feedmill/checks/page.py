@@ -1,4 +1,4 @@
-"""The page of a check: what failed, why, whose it is, and what to do next; one self-contained HTML file."""
+"""The page of a check: what failed, why, who maintains the table, and what to do. It is one HTML file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feedmill.checks import query, words
-from feedmill.checks.judge import Finding, Verdict
-from feedmill.checks.suite import Suite
+from feedmill.checks import words
+from feedmill.checks.blocks import Block, blocks
+from feedmill.checks.findings import Verdict
+from feedmill.checks.query import Branch
+from feedmill.checks.suite import Expectation, Suite
 from feedmill.spec import Maintainer
-from feedmill.timeline import Period, Range
+from feedmill.timeline import Period, Range, runs
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-PARTITIONS_SHOWN = 50
-"""Partitions that are written out with their rows; of further ones the page gives the sentence only."""
+RANGES_SHOWN = 6
+"""Ranges of a block that the page shows at once; further ones are folded."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,17 @@ class Report:
     checked_at: datetime
     catalog: str = "feedmill"
 
+    @property
+    def branch(self) -> Branch:
+        """The branch that was judged."""
+        return Branch(self.table, self.build, self.partition_column, self.range.period, self.catalog)
+
 
 def sentence(verdicts: Sequence[Verdict], period: Period) -> str:
     """All verdicts in one sentence, for logs and alerts.
 
-    ``167 of 168 partitions passed; 2026-05-01T13 is held: 17 rows have a negative duration_ms``. Up to three
-    held partitions are named; warnings are mentioned only where nothing is held.
+    ``167 of 168 partitions passed; 2026-05-01T13 is held: 17 rows have a negative duration_ms``. It names up to
+    three held partitions, and mentions warnings only if nothing is held.
     """
     held = [verdict for verdict in verdicts if not verdict.passed]
     warned = [verdict for verdict in verdicts if verdict.passed and verdict.findings]
@@ -66,23 +73,23 @@ def sentence(verdicts: Sequence[Verdict], period: Period) -> str:
 
 
 def render(report: Report) -> str:
-    """The page. Whatever stands in the data is escaped."""
+    """The page. Text from the data is escaped."""
+    period = report.range.period
     held = [verdict for verdict in report.verdicts if not verdict.passed]
     warned = [verdict for verdict in report.verdicts if verdict.passed and verdict.findings]
-    failed = held + warned
+    found = blocks(report.suite, report.verdicts)
     return _template().render(
         report=report,
-        sentence=sentence(report.verdicts, report.range.period),
+        sentence=sentence(report.verdicts, period),
         state="held" if held else "warned" if warned else "passed",
-        held=[report.range.period.name_of(verdict.partition) for verdict in held],
-        partitions=[_partition(report, verdict) for verdict in failed[:PARTITIONS_SHOWN]],
-        rest=[
-            (report.range.period.name_of(verdict.partition), _first(verdict)) for verdict in failed[PARTITIONS_SHOWN:]
-        ],
-        expectations=[_expectation(report, expectation.id) for expectation in report.suite.expectations],
+        held=[period.name_of(verdict.partition) for verdict in held],
+        held_ranges=_ranges(held, period),
+        blocks=[_block(report, block) for block in found],
+        expectations=[_expectation(report, expectation) for expectation in report.suite.expectations],
         total=len(report.verdicts),
         passed=len(report.verdicts) - len(held),
         rows=sum(verdict.rows for verdict in report.verdicts),
+        shown=RANGES_SHOWN,
         link=report.maintainer.link if report.maintainer.link.startswith(("https://", "http://", "mailto:")) else "",
         checked=f"{report.checked_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
     )
@@ -96,47 +103,52 @@ def _first(verdict: Verdict) -> str:
     return findings[0].message + (f", and {more} more" if more else "")
 
 
-def _partition(report: Report, verdict: Verdict) -> dict[str, Any]:
-    findings = sorted(verdict.findings, key=lambda finding: finding.severity != "critical")
-    return {
-        "name": report.range.period.name_of(verdict.partition),
-        "passed": verdict.passed,
-        "rows": verdict.rows,
-        "findings": [_finding(report, verdict, finding) for finding in findings],
-    }
+def _ranges(verdicts: Sequence[Verdict], period: Period) -> list[str]:
+    return [str(span) for span in runs([verdict.partition for verdict in verdicts], period)]
 
 
-def _finding(report: Report, verdict: Verdict, finding: Finding) -> dict[str, Any]:
-    expectation = report.suite[finding.expectation]
-    columns = list(dict.fromkeys(name for sample in finding.samples for name in sample))
-    sql = query.failing_rows(
-        expectation,
-        report.table,
-        report.build,
-        verdict.partition,
-        report.partition_column,
-        report.range.period,
-        report.catalog,
-    )
+def _block(report: Report, block: Block) -> dict[str, Any]:
+    period = report.range.period
+    samples = block.samples
+    columns = list(dict.fromkeys(name for sample in samples for name in sample))
+    sql = block.expectation.kind.query(report.branch.rows([verdict.partition for verdict in block.verdicts]))
     return {
-        "finding": finding,
-        "message": finding.message[:1].upper() + finding.message[1:],
-        "expected": words.describe(expectation),
-        "observed": None if finding.observed in (None, []) else words.value(finding.observed),
-        "columns": columns,
-        "rows": [
-            [(_cell(sample.get(name)), name in finding.columns) for name in columns] for sample in finding.samples
+        "severity": block.severity,
+        "ranges": _ranges(block.verdicts, period),
+        "partitions": len(block.verdicts),
+        "total": block.rows,
+        "message": block.message[:1].upper() + block.message[1:],
+        "expected": block.expectation.kind.describe(),
+        "observed": _observed(block),
+        "notes": block.notes,
+        "examples": [
+            (period.name_of(verdict.partition), verdict.rows, finding.message) for verdict, finding in block.examples
         ],
-        "numeric": {name for name in columns if _numeric(finding.samples, name)},
+        "worst": block.failing is not None,
+        "failing": block.failing,
+        "columns": columns,
+        "marked": block.expectation.columns,
+        "rows": [
+            [(_cell(sample.get(name)), name in block.expectation.columns) for name in columns] for sample in samples
+        ],
+        "numeric": {name for name in columns if _numeric(samples, name)},
         "query": sql,
-        "command": query.on_command_line(sql, report.table, report.build, report.catalog),
+        "command": report.branch.on_command_line(sql),
     }
 
 
-def _expectation(report: Report, expectation_id: str) -> dict[str, Any]:
-    expectation = report.suite[expectation_id]
-    failed = sum(any(f.expectation == expectation_id for f in verdict.findings) for verdict in report.verdicts)
-    return {"expectation": expectation, "words": words.describe(expectation), "failed": failed}
+def _observed(block: Block) -> str | None:
+    observed = block.observed
+    if observed in (None, []):
+        return None
+    if block.failing is None and isinstance(observed, list) and isinstance(block.findings[0].observed, int | float):
+        return f"{words.value(observed[0])} to {words.value(observed[1])}"
+    return words.value(observed)
+
+
+def _expectation(report: Report, expectation: Expectation) -> dict[str, Any]:
+    failed = sum(any(f.expectation == expectation.id for f in verdict.findings) for verdict in report.verdicts)
+    return {"expectation": expectation, "words": expectation.kind.describe(), "failed": failed}
 
 
 def _cell(value: Any) -> str | None:

@@ -1,7 +1,6 @@
 """Suites: the expectations of a table, read from ``expectations/<schema>/<table>.json``.
 
-A suite holds only what both engines judge alike (:data:`KINDS`), so that a verdict does not depend on
-how many rows a partition has. Loading one does not import Great Expectations, which costs seconds.
+Reading a suite does not import Great Expectations, which costs seconds.
 """
 
 from __future__ import annotations
@@ -11,87 +10,24 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
+from feedmill.checks.kinds import KINDS, Kind
 from feedmill.errors import Exit, FeedmillError, Turn
+
+if TYPE_CHECKING:
+    from feedmill.checks.document import Document
 
 Severity = Literal["critical", "warning"]
 
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-
-BOUNDS = frozenset({"min_value", "max_value"})
-_STRICT = BOUNDS | {"strict_min", "strict_max"}
+_NAMING = ("column", "column_A", "column_B", "column_list", "column_set")
+"""The arguments that stand in every id, in this order."""
 
 
 class SuiteError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
-    """A suite is missing or wrong; the message names the file and the field."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What an expectation type takes, and how it can be judged over several partitions at once.
-
-    ``hereditary``: what holds for all rows holds for every part of them, so one pass over the whole range
-    clears each of its partitions. An aggregate has no such property.
-    """
-
-    required: frozenset[str]
-    optional: frozenset[str] = frozenset()
-    hereditary: bool = False
-    rows: bool = False
-    """It judges row by row, so single rows can be shown as failing."""
-
-
-def _rows(*required: str, optional: frozenset[str] = frozenset()) -> Kind:
-    return Kind(frozenset(required), optional | {"mostly"}, hereditary=True, rows=True)
-
-
-def _aggregate(*required: str, optional: frozenset[str] = frozenset()) -> Kind:
-    return Kind(frozenset(required), optional)
-
-
-def _shape(*required: str, optional: frozenset[str] = frozenset()) -> Kind:
-    return Kind(frozenset(required), optional, hereditary=True)
-
-
-# Left out on purpose: column types (the DDL's business, and named differently by pandas and Spark), patterns
-# of LIKE and SQL (Spark only), order within a column (Spark has none), `row_condition` and `ignore_row_if`
-# (the engines differ on nulls; judge.py fixes the treatment of nulls instead).
-KINDS: Mapping[str, Kind] = {
-    "expect_column_values_to_not_be_null": _rows("column"),
-    "expect_column_values_to_be_null": _rows("column"),
-    "expect_column_values_to_be_unique": _rows("column"),
-    "expect_column_values_to_be_between": _rows("column", optional=_STRICT),
-    "expect_column_values_to_be_in_set": _rows("column", "value_set"),
-    "expect_column_values_to_not_be_in_set": _rows("column", "value_set"),
-    "expect_column_values_to_match_regex": _rows("column", "regex"),
-    "expect_column_values_to_not_match_regex": _rows("column", "regex"),
-    "expect_column_value_lengths_to_be_between": _rows("column", optional=_STRICT),
-    "expect_column_value_lengths_to_equal": _rows("column", "value"),
-    "expect_column_pair_values_a_to_be_greater_than_b": _rows("column_A", "column_B", optional=frozenset({"or_equal"})),
-    "expect_column_pair_values_to_be_equal": _rows("column_A", "column_B"),
-    "expect_compound_columns_to_be_unique": _rows("column_list"),
-    "expect_select_column_values_to_be_unique_within_record": _rows("column_list"),
-    "expect_multicolumn_sum_to_equal": _rows("column_list", "sum_total"),
-    "expect_column_max_to_be_between": _aggregate("column", optional=_STRICT),
-    "expect_column_mean_to_be_between": _aggregate("column", optional=_STRICT),
-    "expect_column_min_to_be_between": _aggregate("column", optional=_STRICT),
-    "expect_column_stdev_to_be_between": _aggregate("column", optional=_STRICT),
-    "expect_column_sum_to_be_between": _aggregate("column", optional=_STRICT),
-    "expect_column_unique_value_count_to_be_between": _aggregate("column", optional=_STRICT),
-    "expect_column_proportion_of_unique_values_to_be_between": _aggregate("column", optional=_STRICT),
-    "expect_column_distinct_values_to_be_in_set": _aggregate("column", "value_set"),
-    "expect_column_distinct_values_to_contain_set": _aggregate("column", "value_set"),
-    "expect_column_distinct_values_to_equal_set": _aggregate("column", "value_set"),
-    "expect_table_row_count_to_be_between": _aggregate(optional=_STRICT),
-    "expect_table_row_count_to_equal": _aggregate("value"),
-    "expect_table_column_count_to_equal": _shape("value"),
-    "expect_table_column_count_to_be_between": _shape(optional=BOUNDS),
-    "expect_table_columns_to_match_ordered_list": _shape("column_list"),
-    "expect_table_columns_to_match_set": _shape("column_set", optional=frozenset({"exact_match"})),
-    "expect_column_to_exist": _shape("column"),
-}
+    """A suite is missing or wrong; each line of the message names the file and the field."""
 
 
 @dataclass(frozen=True)
@@ -106,21 +42,20 @@ class Expectation:
     id: str
     """Short and stable label, unique in the suite: ``expect_column_values_to_not_be_null(event_id)``."""
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
-        """What its type takes."""
-        return KINDS[self.type]
+        """Its type, with its arguments."""
+        return KINDS[self.type](**self.kwargs)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns whose values it reads; none for the shape and the row count of a table."""
-        if self.type.startswith("expect_table_"):
-            return ()
-        kwargs = self.kwargs
-        return tuple(
-            [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
-            + list(kwargs.get("column_list", ()))
-        )
+        """The columns whose values it reads; none for the row count and the columns of a table."""
+        return self.kind.columns
+
+    @property
+    def strict(self) -> Expectation:
+        """The same for every row, where a share of the rows would do."""
+        return replace(self, kwargs={key: value for key, value in self.kwargs.items() if key != "mostly"})
 
 
 @dataclass(frozen=True)
@@ -144,34 +79,22 @@ def load(path: Path) -> Suite:
     """The suite in that file.
 
     Raises:
-        SuiteError: the file is missing or not JSON, the suite is empty or has no critical expectation, or an
-            expectation has an unknown type, argument or severity. The message names the file and the field.
+        SuiteError: the file is missing or not JSON, the suite is empty or has no critical expectation, or a field of
+            it is unknown, missing or wrong. Every wrong field has a line of its own in the message.
     """
+    # Here, since only whoever reads a suite needs pydantic.
+    from feedmill.checks.document import FieldErrors, read
+
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SuiteError(f"{path} is missing; a table without a suite cannot be published") from None
+        raise SuiteError(f"{path}: the file is missing; a table without a suite cannot be published") from None
     try:
-        document = json.loads(text)
+        return _suite(read(json.loads(text)))
     except json.JSONDecodeError as error:
         raise SuiteError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
-    if not isinstance(document, dict):
-        raise SuiteError(f"{path}: must be an object with name and expectations")
-    name = document.get("name")
-    if not isinstance(name, str) or not name:
-        raise SuiteError(f"{path}: name is missing")
-    items = document.get("expectations")
-    if not isinstance(items, list) or not items:
-        raise SuiteError(f"{path}: expectations is empty; such a table cannot be published")
-    read = [_expectation(item, f"{path}: expectations[{i}]") for i, item in enumerate(items)]
-    # Arguments stand in an id only where it needs them, so that a moved threshold keeps its history.
-    labels = Counter(e.id for e in read)
-    expectations = tuple(e if labels[e.id] == 1 else replace(e, id=_long_id(e)) for e in read)
-    if twice := [label for label, count in Counter(e.id for e in expectations).items() if count > 1]:
-        raise SuiteError(f"{path}: expectations: {twice[0]} stands twice with the same arguments")
-    if not any(e.severity == "critical" for e in expectations):
-        raise SuiteError(f"{path}: no expectation has severity critical; nothing would ever be held")
-    return Suite(name, expectations, _digest(name, expectations))
+    except FieldErrors as error:
+        raise SuiteError("\n".join(f"{path}: {problem}" for problem in error.problems)) from None
 
 
 def validate_with_gx(suite: Suite) -> None:
@@ -189,55 +112,28 @@ def validate_with_gx(suite: Suite) -> None:
             raise SuiteError(f"suite {suite.name}: {expectation.id}: {error}") from error
 
 
-def _expectation(item: object, where: str) -> Expectation:
-    if not isinstance(item, dict):
-        raise SuiteError(f"{where}: must be an object with type, kwargs and severity")
-    if unknown := sorted(item.keys() - {"type", "kwargs", "severity", "meta"}):
-        raise SuiteError(f"{where}: unknown field {unknown[0]!r}; it has type, kwargs, severity and meta")
-    type_ = item.get("type")
-    if not isinstance(type_, str) or type_ not in KINDS:
-        raise SuiteError(f"{where}.type: unknown expectation type {type_!r}; known are {', '.join(sorted(KINDS))}")
-    severity = item.get("severity")
-    if severity not in SEVERITIES:
-        raise SuiteError(f"{where}.severity: {severity!r} is not one of {', '.join(SEVERITIES)}")
-    kwargs = item.get("kwargs", {})
-    if not isinstance(kwargs, dict):
-        raise SuiteError(f"{where}.kwargs: must be an object")
-    meta = item.get("meta", {})
-    notes = meta.get("notes", "") if isinstance(meta, dict) else None
-    if not isinstance(notes, str):
-        raise SuiteError(f"{where}.meta.notes: must be text")
-    _check_arguments(type_, kwargs, f"{where}.kwargs")
-    return Expectation(type_, kwargs, severity, notes, _id(type_, kwargs))
+def _suite(document: Document) -> Suite:
+    from feedmill.checks.document import FieldErrors
 
-
-def _check_arguments(type_: str, kwargs: dict[str, Any], where: str) -> None:
-    kind = KINDS[type_]
-    if unknown := sorted(kwargs.keys() - kind.required - kind.optional):
-        known = ", ".join(sorted(kind.required | kind.optional))
-        raise SuiteError(f"{where}: {type_} does not take {unknown[0]!r}; it takes {known or 'nothing'}")
-    if missing := sorted(kind.required - kwargs.keys()):
-        raise SuiteError(f"{where}: {type_} needs {missing[0]!r}")
-    if kind.optional >= BOUNDS:
-        low, high = kwargs.get("min_value"), kwargs.get("max_value")
-        if low is None and high is None:
-            raise SuiteError(f"{where}: {type_} needs min_value or max_value")
-        if low is not None and high is not None:
-            if isinstance(low, str) != isinstance(high, str):
-                raise SuiteError(f"{where}: min_value {low!r} and max_value {high!r} are of different kinds")
-            if low > high:
-                raise SuiteError(f"{where}: min_value {low!r} is greater than max_value {high!r}")
-    for key in ("value_set", "column_list", "column_set"):
-        if key in kwargs and (not isinstance(kwargs[key], list) or not kwargs[key]):
-            raise SuiteError(f"{where}.{key}: must be a list with at least one entry")
-    mostly = kwargs.get("mostly", 1)
-    if isinstance(mostly, bool) or not isinstance(mostly, int | float) or not 0 < mostly <= 1:
-        raise SuiteError(f"{where}.mostly: {mostly!r} is not a share between 0 and 1")
+    read = [
+        Expectation(item.type, item.kwargs, item.severity, item.meta.notes, _id(item.type, item.kwargs))
+        for item in document.expectations
+    ]
+    # Arguments stand in an id only where it needs them, so that a moved threshold keeps its history.
+    labels = Counter(e.id for e in read)
+    expectations = tuple(e if labels[e.id] == 1 else replace(e, id=_long_id(e)) for e in read)
+    if twice := [label for label, count in Counter(e.id for e in expectations).items() if count > 1]:
+        raise FieldErrors([f"expectations: {twice[0]} stands twice with the same arguments"])
+    if not any(e.severity == "critical" for e in expectations):
+        raise FieldErrors(["expectations: no expectation has severity critical, so nothing would ever be held"])
+    return Suite(document.name, expectations, _digest(document.name, expectations))
 
 
 def _id(type_: str, kwargs: Mapping[str, Any]) -> str:
-    columns = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
-    columns += kwargs.get("column_list", kwargs.get("column_set", ()))
+    columns: list[Any] = []
+    for key in _NAMING:
+        value = kwargs.get(key, [])
+        columns += value if isinstance(value, list) else [value]
     return f"{type_}({', '.join(map(str, columns))})"
 
 
@@ -245,7 +141,7 @@ def _long_id(expectation: Expectation) -> str:
     arguments = [
         f"{key}={json.dumps(value, ensure_ascii=False, sort_keys=True)}"
         for key, value in sorted(expectation.kwargs.items())
-        if key not in {"column", "column_A", "column_B", "column_list", "column_set"}
+        if key not in _NAMING
     ]
     return f"{expectation.id[:-1]}; {', '.join(arguments)})"
 

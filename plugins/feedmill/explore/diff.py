@@ -120,12 +120,8 @@ def between(
 def grain(suite: Suite) -> tuple[str, ...]:
     """The columns that must be unique together, as the suite says; empty if it says nothing of the kind."""
     for expectation in suite.expectations:
-        if "mostly" in expectation.kwargs:
-            continue
-        if expectation.type == "expect_compound_columns_to_be_unique":
-            return tuple(expectation.kwargs["column_list"])
-        if expectation.type == "expect_column_values_to_be_unique":
-            return (str(expectation.kwargs["column"]),)
+        if expectation.kind.scope == "unique" and "mostly" not in expectation.kwargs:
+            return expectation.columns
     return ()
 
 

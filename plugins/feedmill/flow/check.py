@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
-from feedmill.checks import query
+from feedmill.checks import pages
 from feedmill.checks import suite as suites
-from feedmill.checks.judge import PANDAS_ROWS, Verdict, frame_from_arrow, judge
+from feedmill.checks.blocks import blocks
+from feedmill.checks.engine import PANDAS_ROWS
+from feedmill.checks.engine_pandas import frame_from_arrow
+from feedmill.checks.findings import Verdict
+from feedmill.checks.judge import judge
 from feedmill.checks.page import Report, render, sentence
 from feedmill.checks.suite import Suite
 from feedmill.connections import CATALOG
@@ -24,7 +28,7 @@ from feedmill.ledger import builds, verdicts
 from feedmill.ledger.models import Build
 from feedmill.spark import session
 from feedmill.spec import Table
-from feedmill.timeline import Range
+from feedmill.timeline import Range, runs
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -32,11 +36,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOGGED = 5
-"""Partitions, and rows of each finding, that the log shows; the page has more."""
+"""At most this many findings, rows of a finding and ranges of partitions stand in the log; the page has more."""
 
 
 class NothingToCheckError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
-    """The build has no branch that could be judged: it has not written one, or it was dropped."""
+    """The build has no branch to judge: it has not written one, or the branch was dropped."""
 
 
 @dataclass(frozen=True)
@@ -57,36 +61,26 @@ class Checked:
         return [verdict for verdict in self.report.verdicts if not verdict.passed]
 
     def evidence(self) -> str:
-        """For the task's log: of each finding of the first partitions, some rows and the query that shows them all."""
-        lines = []
+        """For the task's log: each finding with some failing rows, and the query that shows them all."""
         report = self.report
-        by_id = {expectation.id: expectation for expectation in report.suite.expectations}
-        for verdict in [v for v in report.verdicts if v.findings][:_LOGGED]:
-            name = report.range.period.name_of(verdict.partition)
-            for finding in verdict.findings:
-                lines += [
-                    f"{name}: {finding.severity}: {finding.message} ({finding.expectation})",
-                    f"  {finding.notes}",
-                ]
-                lines += [f"  {sample}" for sample in finding.samples[:_LOGGED]]
-                shown = query.failing_rows(
-                    by_id[finding.expectation],
-                    report.table,
-                    report.build,
-                    verdict.partition,
-                    report.partition_column,
-                    report.range.period,
-                    report.catalog,
-                )
-                lines.append(f"  {shown}")
+        lines = []
+        for block in blocks(report.suite, report.verdicts)[:_LOGGED]:
+            partitions = [verdict.partition for verdict in block.verdicts]
+            ranges = [str(span) for span in runs(partitions, report.range.period)]
+            more = f" and {len(ranges) - _LOGGED} more ranges" if len(ranges) > _LOGGED else ""
+            where = ", ".join(ranges[:_LOGGED]) + more
+            lines.append(f"{where}: {block.severity}: {block.message} ({block.expectation.id})")
+            lines += [f"  {line}" for line in [block.notes] if line]
+            lines += [f"  {sample}" for sample in block.samples[:_LOGGED]]
+            lines.append(f"  {block.expectation.kind.query(report.branch.rows(partitions))}")
         return "\n".join(lines)
 
 
 def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
-    """Judge every partition of the build's snapshot, and record what came out.
+    """Judge every partition of the build's snapshot, record the verdicts, and write the page.
 
     Raises:
-        NothingToCheckError: the build did not end, or is another table's; or its branch was dropped.
+        NothingToCheckError: the build is not done, or belongs to another table; or its branch was dropped.
         SuiteError: the suite is missing, empty or wrong.
     """
     clock = time.monotonic()
@@ -100,8 +94,8 @@ def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
         )
     if deployment.lake.load(table).metadata.snapshot_by_id(build.snapshot_id) is None:
         raise NothingToCheckError(
-            f"{table.name}: the branch of build {build_id} was dropped, as of all builds that are published or ended "
-            "a week ago; clear `build` to build again"
+            f"{table.name}: the branch of build {build_id} was dropped, because the build was published or ended more "
+            "than a week ago; clear `build` to build again"
         )
     span = Range(build.range_start, build.range_end, table.every)
     engine = "pandas" if rows <= PANDAS_ROWS else "Spark"
@@ -123,15 +117,10 @@ def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
         checked_at=datetime.now(UTC),
         catalog=CATALOG,
     )
-    page = page_url(deployment, table, build_id)
+    page = pages.file(deployment.lake.pages, table.name, build_id)
     with fsspec.open(page, "w", encoding="utf-8", auto_mkdir=True) as stream:
         stream.write(render(report))
     return Checked(report, page)
-
-
-def page_url(deployment: Deployment, table: Table, build_id: str) -> str:
-    """Where the page of a build's check lies in the storage."""
-    return f"{deployment.lake.pages.rstrip('/')}/{table.name}/{build_id}.html"
 
 
 def _judge(table: Table, build: Build, span: Range, suite: Suite, engine: str, deployment: Deployment) -> list[Verdict]:

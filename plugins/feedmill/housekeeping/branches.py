@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import fsspec
 from sqlalchemy import select
 
+from feedmill.checks import pages
 from feedmill.lake.attempts import drop_branch
 from feedmill.lake.catalog import Lake, branch_name
 from feedmill.ledger.claims import alive
@@ -52,8 +53,8 @@ def drop(table: Table, ledger: Ledger, lake: Lake, now: datetime) -> str:
 
 def delete_pages(table: Table, lake: Lake, now: datetime) -> str:
     """Delete the table's old check pages. Returns what was done."""
-    fs, root = fsspec.core.url_to_fs(f"{lake.pages.rstrip('/')}/{table.name}")
-    pages = [path for path in fs.glob(f"{root}/*.html") if fs.modified(path).astimezone(UTC) + PAGE_KEEP <= now]
-    for page in pages:
+    fs, root = fsspec.core.url_to_fs(pages.folder(lake.pages, table.name))
+    old = [path for path in fs.glob(pages.pattern(root)) if fs.modified(path).astimezone(UTC) + PAGE_KEEP <= now]
+    for page in old:
         fs.rm_file(page)
-    return f"{len(pages)} check pages deleted that were older than {PAGE_KEEP.days} days"
+    return f"{len(old)} check pages deleted that were older than {PAGE_KEEP.days} days"
