@@ -61,6 +61,7 @@ def test_a_month_is_one_sentence(lab: Suite) -> None:
     )
     assert sentence(verdicts(lab, 168), HOUR) == "all 168 partitions passed"
     assert sentence(verdicts(lab, 9, 1, 2, 3, 4, 5), HOUR).endswith("; 2 more are held")
+    assert sentence(verdicts(lab, 9, 1, 2, 3, 4), HOUR).endswith("; 1 more is held")
     assert sentence(verdicts(lab, 1), DAY) == "passed"
     assert sentence(verdicts(lab, 1, 0), DAY) == "2026-05-01 is held: 17 rows have a negative duration_ms"
 

@@ -84,8 +84,8 @@ class Block:
 
     @property
     def examples(self) -> list[tuple[Verdict, Finding]]:
-        """The partitions with the most failing rows, or the first ones; none if the block is of one partition."""
-        if len(self.findings) == 1:
+        """The partitions with the most failing rows, or the first ones; none if all have the same to say."""
+        if len({finding.message for finding in self.findings}) == 1:
             return []
         pairs = list(zip(self.verdicts, self.findings, strict=True))
         pairs.sort(key=lambda pair: -(pair[1].unexpected_count or 0))

@@ -65,7 +65,7 @@ def sentence(verdicts: Sequence[Verdict], period: Period) -> str:
     for verdict in held[:3]:
         parts.append(f"{period.name_of(verdict.partition)} is held: {_first(verdict)}")
     if len(held) > 3:
-        parts.append(f"{len(held) - 3} more are held")
+        parts.append("1 more is held" if len(held) == 4 else f"{len(held) - 3} more are held")
     if not held:
         more = "" if len(warned) == 1 else f" and {len(warned) - 1} more"
         parts.append(f"{period.name_of(warned[0].partition)}{more} with a warning: {_first(warned[0])}")
