@@ -8,6 +8,7 @@ the stack of ``make up``. ``report`` makes the document and the README's table f
 
 QUESTIONS = (
     "parse",
+    "freshness",
     "build",
     "transforms",
     "windows",

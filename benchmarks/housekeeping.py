@@ -22,7 +22,7 @@ from benchmarks import measure
 from benchmarks.ground import PROJECT, Deployment, ground
 from benchmarks.measure import Result, Row
 
-sys.path.append(str(PROJECT / "tests" / "lake"))
+sys.path.append(str(PROJECT / "tests" / "workshop"))
 
 END = datetime(2026, 5, 1, tzinfo=UTC)
 PARTITIONS, COMMITS = 8_760, 300
