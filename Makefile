@@ -12,7 +12,7 @@ STACK := $(BIN)/python -m feedmill.local
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup up down status demo demo-full test test-slow test-all test-faults test-runners evaluate bench lint format types lock docs clean python
+.PHONY: help setup up down status demo demo-full test test-slow test-all test-faults test-runners evaluate bench lint format types lock wheel docs clean python
 
 help: ## this list
 	awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-13s%s\n", $$1, $$2}' Makefile
@@ -93,6 +93,10 @@ lock: .venv/.bootstrap ## renew requirements.lock from the requirements files
 	  echo "The lock names an address of this machine (above): unset the index settings and try again." >&2; exit 1; fi
 	echo "requirements.lock: $$(grep -c '==' requirements.lock) packages. Now: make setup"
 
+wheel: .venv/.installed ## build dist/feedmill-*.whl: the machinery, for an Airflow that has no plugins folder
+	rm -f dist/feedmill-*.whl
+	$(BIN)/python -m hatchling build --target wheel
+
 clean: ## delete .venv, the local stack's data and every cache
 	if [ -x $(BIN)/python ]; then $(STACK) clean; fi
 	rm -rf .venv .venv-evaluate .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -111,7 +115,7 @@ python:
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bootstrap.txt
 	touch $@
 
-.venv/.installed: .venv/.bootstrap requirements.lock pyproject.toml
+.venv/.installed: .venv/.bootstrap requirements.lock requirements.txt pyproject.toml hatch_build.py
 	echo "Installing $$(grep -c '==' requirements.lock) locked packages …"
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .

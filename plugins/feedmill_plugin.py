@@ -1,21 +1,6 @@
-"""What Airflow itself loads of Feedmill: the check pages."""
+"""The only file of this folder that Airflow loads. Where Feedmill is installed, Airflow finds the plugin by itself."""
 
-from __future__ import annotations
+from importlib.metadata import entry_points
 
-from typing import Any
-
-from airflow.plugins_manager import AirflowPlugin
-
-
-class FeedmillPlugin(AirflowPlugin):
-    """Serves the pages that the ``Check page`` button of a check opens."""
-
-    name = "feedmill"
-
-    @property
-    def fastapi_apps(self) -> list[dict[str, Any]]:
-        """The web app; a property, because only the api-server asks for it, and it alone shall pay the import."""
-        from feedmill.airflow.web import app
-        from feedmill.checks.pages import MOUNT
-
-        return [{"app": app, "url_prefix": MOUNT, "name": "Feedmill"}]
+if not entry_points(group="airflow.plugins", name="feedmill"):
+    from feedmill.airflow.plugin import FeedmillPlugin as FeedmillPlugin

@@ -13,6 +13,8 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -144,9 +146,9 @@ def spark(spark_connection: Connection) -> Iterator[object]:
         yield session
 
 
-@pytest.fixture
-def ledger(postgres: Postgres) -> Iterator[Ledger]:
-    """An empty ledger."""
+@contextmanager
+def _new_ledger(postgres: Postgres) -> Iterator[Ledger]:
+    """An empty ledger, in a database of its own."""
     name = f"ledger_{uuid.uuid4().hex[:8]}"
     admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     with admin.connect() as connection:
@@ -157,6 +159,19 @@ def ledger(postgres: Postgres) -> Iterator[Ledger]:
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def new_ledger(postgres: Postgres) -> Callable[[], AbstractContextManager[Ledger]]:
+    """Makes an empty ledger, for as long as it is needed."""
+    return partial(_new_ledger, postgres)
+
+
+@pytest.fixture
+def ledger(new_ledger: Callable[[], AbstractContextManager[Ledger]]) -> Iterator[Ledger]:
+    """An empty ledger."""
+    with new_ledger() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -187,16 +202,29 @@ def wait_for_locks() -> Callable[[Engine, int], None]:
     return wait
 
 
-@pytest.fixture
-def lake(home: Home, postgres: Postgres, tmp_path: Path) -> Iterator[Lake]:
-    """An empty lake with a landing zone of its own; its tables are dropped afterwards."""
+@contextmanager
+def _new_lake(home: Home, folder: Path) -> Iterator[Lake]:
+    """An empty lake with a landing zone in the folder; its tables are dropped afterwards."""
     properties = home.connections()["iceberg_default"].catalog_properties
-    opened = Lake(properties, (tmp_path / "landing").as_uri(), (tmp_path / "pages").as_uri(), PROJECT)
+    opened = Lake(properties, (folder / "landing").as_uri(), (folder / "pages").as_uri(), PROJECT)
     yield opened
     for namespace in opened.catalog.list_namespaces():
         for table in opened.catalog.list_tables(namespace):
             opened.catalog.drop_table(table)
     opened.catalog.close()
+
+
+@pytest.fixture(scope="session")
+def new_lake(home: Home, postgres: Postgres) -> Callable[[Path], AbstractContextManager[Lake]]:
+    """Makes an empty lake, for as long as it is needed."""
+    return partial(_new_lake, home)
+
+
+@pytest.fixture
+def lake(new_lake: Callable[[Path], AbstractContextManager[Lake]], tmp_path: Path) -> Iterator[Lake]:
+    """An empty lake with a landing zone of its own."""
+    with new_lake(tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture

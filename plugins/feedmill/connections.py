@@ -30,7 +30,7 @@ from urllib.parse import quote, urlencode
 
 from feedmill import airflow_settings
 from feedmill.errors import Exit, FeedmillError, Turn
-from feedmill.project import PROJECT, home_path, stack_env
+from feedmill.project import ProjectNotFoundError, home_path, project_path, stack_env
 
 LEDGER = "feedmill_ledger"
 ICEBERG = "iceberg_default"
@@ -240,7 +240,10 @@ def _from_airflow_object(conn_id: str, connection: Any) -> Connection:
 
 
 def _from_local_stack(conn_id: str) -> Connection | None:
-    decided, settings = stack_env(home_path()), PROJECT / "airflow_settings.yaml"
+    try:
+        decided, settings = stack_env(home_path()), project_path() / "airflow_settings.yaml"
+    except ProjectNotFoundError:
+        return None
     if not decided or not settings.exists():
         return None
     return of_settings(airflow_settings.load(settings, decided)).get(conn_id)

@@ -27,8 +27,9 @@ class Deployment:
 @cache
 def open_deployment() -> Deployment:
     """The deployment that the connections describe; opened once a process."""
+    # First: without a project, its error says what to set.
+    project = project_path()
     from include.spark.sources import SOURCES
     from include.tables import TABLES
 
-    project = project_path()
     return Deployment(project, TABLES, SOURCES, open_ledger(), open_lake(project))

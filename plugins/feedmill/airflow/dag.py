@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_parsing_context
 
 from feedmill.airflow.operators import Build, Check, Publish, WaitForInputs
-from feedmill.project import PROJECT
+from feedmill.project import project_path
 from feedmill.spec import Files, Input, Table, require_files
 from feedmill.timeline import parse
 
@@ -42,7 +42,7 @@ def table_dag(table: Table) -> DAG:
     Raises:
         MapError: one of the table's files is missing.
     """
-    require_files(table, PROJECT)
+    require_files(table, project_path())
     since = os.environ.get("FEEDMILL_SINCE")
     with DAG(
         dag_id=table.dag_id,
@@ -97,7 +97,7 @@ def _asset(table: Table) -> Asset:
 
 def _doc(table: Table) -> str:
     """The generated page of the table, without its links; until `make docs` has made it, what the map alone can say."""
-    page = PROJECT / "docs" / "tables" / f"{table.name}.md"
+    page = project_path() / "docs" / "tables" / f"{table.name}.md"
     if page.is_file():
         # Its links are relative to docs/tables, and lead nowhere in Airflow.
         return re.sub(r"\[([^\]]+)\]\((?!https?:|mailto:)[^)]*\)", r"\1", page.read_text(encoding="utf-8"))

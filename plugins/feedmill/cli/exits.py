@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 
 from feedmill.errors import Exit, FeedmillError, Turn
+from feedmill.project import NOT_FOUND
 
 
 class CommandError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
@@ -40,6 +41,8 @@ def code_of(error: BaseException) -> Exit:
         return Exit.INTERRUPTED
     if _lacks_tables(error):
         return Exit.UNREACHABLE
+    if _lacks_project(error):
+        return Exit.USAGE
     for kind in type(error).__mro__:
         if kind in _MISTAKES:
             break
@@ -54,6 +57,8 @@ def sentence_of(error: BaseException) -> str:
     code = code_of(error)
     if code is Exit.INTERRUPTED:
         return "Stopped."
+    if _lacks_project(error):
+        return NOT_FOUND
     text = " ".join(str(error).split("\n\n")[0].split())
     if any(kind.__module__.startswith("pyspark.") for kind in type(error).__mro__):
         # Spark's message, without the query plan that follows it and the code of the SQL standard.
@@ -72,6 +77,11 @@ def sentence_of(error: BaseException) -> str:
         named = f"{type(error).__name__}: {text}" if text else type(error).__name__
         return f"{named} (unexpected error; --debug shows where it happened)"
     return text or type(error).__name__
+
+
+def _lacks_project(error: BaseException) -> bool:
+    """Whether the project's own package cannot be imported: Feedmill is installed, and nobody said where it is."""
+    return isinstance(error, ModuleNotFoundError) and error.name == "include"
 
 
 def _lacks_tables(error: BaseException) -> bool:

@@ -39,8 +39,10 @@ HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer
 class Airflow:
     """The Airflow of one home."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, python: str = sys.executable) -> None:
+        """``python`` runs the four processes."""
         self.home = home
+        self.python = python
         self.folder = home.path / "airflow"
         self.components = {name: Component(home, name) for name in COMMANDS}
 
@@ -121,7 +123,7 @@ class Airflow:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         for name in names or self.components:
             if self.components[name].pid() is None:
-                argv = [sys.executable, *COMMANDS[name]]
+                argv = [self.python, *COMMANDS[name]]
                 self.components[name].start(argv, env=self.environment(), cwd=self.folder)
 
     def wait(self, seconds: float = 180) -> None:

@@ -13,7 +13,7 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
@@ -21,7 +21,7 @@ from typing import IO, Self
 from feedmill.airflow_settings import load
 from feedmill.connections import Connection, of_settings
 from feedmill.errors import Exit, FeedmillError, Turn
-from feedmill.project import PROJECT, home_path, stack_env
+from feedmill.project import home_path, project_path, stack_env
 
 PORTS: dict[str, int] = {"airflow": 8080, "postgres": 5455, "spark": 15002, "trino": 8090}
 """The default port of each component; ``FEEDMILL_PORT_<COMPONENT>`` changes it, and is remembered."""
@@ -50,7 +50,7 @@ class Home:
     """One local stack's folder; ``prepare`` makes it, everything else reads it."""
 
     path: Path
-    project: Path = PROJECT
+    project: Path = field(default_factory=project_path)
 
     @classmethod
     def find(cls) -> Self:

@@ -1,0 +1,21 @@
+"""The plugin that Airflow loads: from the wheel's entry point, or through ``plugins/feedmill_plugin.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class FeedmillPlugin(AirflowPlugin):
+    """Serves the pages that the button ``Check page`` of a check opens."""
+
+    name = "feedmill"
+
+    @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # a list in Airflow's class
+        """The web app. A property, because only the API server asks for it, and no other process should import it."""
+        from feedmill.airflow.web import app
+        from feedmill.checks.pages import MOUNT
+
+        return [{"app": app, "url_prefix": MOUNT, "name": "Feedmill"}]
