@@ -1,4 +1,4 @@
-"""A table's DAG: wait_for_inputs >> build >> check >> publish, one run a partition or a range."""
+"""A table's DAG: wait_for_inputs >> build >> check >> publish, one run for each partition or range."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ DEFAULTS: dict[str, Any] = {
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),
 }
-"""Of every task of every table, once."""
+"""The settings of every task of every table."""
 
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
-"""Airflow makes no task instance before a DAG's start, so that it lies before any history that is restated."""
+"""A DAG's start without FEEDMILL_SINCE. Airflow runs nothing before it, so it is older than any history."""
 
 LATEST = True
 """A cleared task runs today's code. Without this, Airflow runs the code of the day when the run was created, wherever
 DAGs come from a bundle with versions (Git): somebody fixes a transform, clears ``build``, and it fails as before."""
 
 ACTIVE_RUNS = 32
-"""Runs of one table at once: more than the hours of ``WAIT``. A run that waits counts, so that of a table with fewer,
-a morning of failures of what it reads would keep out every later hour and whoever restates it. What keeps two builds
-apart is the ledger's claim, and what spares Spark is its pool."""
+"""How many runs of one table may be active: more than ``WAIT`` has hours. A waiting run counts as active. With fewer,
+one morning of failures upstream would block every later hour and every restatement of the table. The ledger's claim
+keeps two builds apart, and the pool limits the work in Spark."""
 
 
 def table_dag(table: Table) -> DAG:
@@ -49,7 +49,7 @@ def table_dag(table: Table) -> DAG:
         # Data intervals, not partitioned assets: docs/decisions/0003-cron-intervals.md
         schedule=CronDataIntervalTimetable(table.every.cron, timezone="UTC"),
         start_date=table.every.floor(parse(since)) if since else FIRST,
-        # A given start is an order to build everything from then on; without one the schedule begins with the newest.
+        # With a start, the schedule builds everything from then on; without one it begins with the newest interval.
         catchup=since is not None,
         max_active_runs=ACTIVE_RUNS,
         rerun_with_latest_version=LATEST,
@@ -68,7 +68,7 @@ def table_dag(table: Table) -> DAG:
         wait_for_inputs = WaitForInputs(task_id="wait_for_inputs", table=table.name)
         build = Build(task_id="build", table=table.name, inlets=inlets)
         check = Check(task_id="check", table=table.name)
-        # Also after a check that held some partitions: the others are published, then this task says what is held.
+        # This task runs also after a check that held some partitions: it publishes the others and names the held ones.
         publish = Publish(
             task_id="publish",
             table=table.name,
@@ -81,7 +81,7 @@ def table_dag(table: Table) -> DAG:
 
 
 def to_parse(tables: Iterable[Table]) -> Iterator[Table]:
-    """The tables whose DAGs this process needs: a task's process needs one, not the layer's other hundreds."""
+    """The tables whose DAGs this process needs. A task's process needs only its own."""
     wanted = get_parsing_context().dag_id
     return (table for table in tables if wanted is None or table.dag_id == wanted)
 
@@ -91,15 +91,15 @@ def _moment(description: str) -> Param:
 
 
 def _asset(table: Table) -> Asset:
-    # x-: for any other scheme Airflow imports all providers' URI handlers, 1 to 3 seconds of each file's parsing.
+    # x-: for any other scheme Airflow imports the URI handlers of all providers, 1 to 3 seconds for each DAG file.
     return Asset(name=table.name, uri=f"x-feedmill://{table.schema}/{table.short_name}")
 
 
 def _doc(table: Table) -> str:
-    """The generated page of the table, without its links; until `make docs` has made it, what the map alone can say."""
+    """The table's generated page without its links; if `make docs` has not made it, the facts of the map."""
     page = project_path() / "docs" / "tables" / f"{table.name}.md"
     if page.is_file():
-        # Its links are relative to docs/tables, and lead nowhere in Airflow.
+        # Its links are relative to docs/tables and do not work in Airflow.
         return re.sub(r"\[([^\]]+)\]\((?!https?:|mailto:)[^)]*\)", r"\1", page.read_text(encoding="utf-8"))
     reads = ", ".join(f"files of {e.kind}" if isinstance(e, Files) else e.table.name for e in table.inputs)
-    return f"**{table.name}**, {table.every.value}, of {table.maintainer.name}. Reads {reads}."
+    return f"**{table.name}**, {table.every.value}, maintained by {table.maintainer.name}. Reads {reads}."

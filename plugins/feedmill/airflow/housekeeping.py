@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 WHEN = "30 3 * * *"
-"""UTC: after the daily tables' deadlines, before most working days."""
+"""In UTC: after the deadlines of the daily tables, and before most working days begin."""
 
 DOC = """Retention, and the upkeep that keeps publishes and reads fast: one task for each table.
 
-Every step can be killed and repeated; a red task hurts nobody today. Clear it. Its log says what each step did.
+Every step can be killed and repeated. A red task does no harm today: clear it. Its log says what each step did.
 """
 
 
@@ -34,14 +34,14 @@ class KeepHouse(TableOperator):
         self.session_id: str | None = None
 
     def execute(self, context: Context) -> list[str]:  # noqa: ARG002 - Airflow's signature
-        """Do every step; what each did is the task's result."""
+        """Do every step; the task's result says what each step did."""
         from feedmill.housekeeping.house import keep_house
 
         deployment, table = self.opened()
         return keep_house(table, deployment, datetime.now(UTC), self._started)
 
     def on_kill(self) -> None:
-        """Cleared, marked or timed out while it runs: stop the Spark procedure too."""
+        """Stop the Spark procedure too when the running task is cleared, marked or timed out."""
         if self.session_id is not None:
             from feedmill.spark.session import interrupt
 
@@ -52,12 +52,12 @@ class KeepHouse(TableOperator):
 
 
 def housekeeping_dag(tables: Iterable[Table]) -> DAG:
-    """The DAG that keeps house for these tables, side by side as far as the Spark pool goes."""
+    """The DAG that keeps house for these tables; the Spark pool limits how many run at the same time."""
     tables = list(tables)
     maintainers = {table.maintainer.name: table.maintainer.link for table in tables}
     with DAG(
         dag_id="housekeeping",
-        # Not a data interval: it looks at the present, and a day that was missed needs no run of its own.
+        # No data interval: the run looks at the present, and a missed day needs no run of its own.
         schedule=CronTriggerTimetable(WHEN, timezone="UTC"),
         start_date=FIRST,
         catchup=False,

@@ -1,7 +1,7 @@
-"""One table's flow, one operator a verb: wait_for_inputs, build, check, publish.
+"""The operators of a table's flow, one for each verb: wait_for_inputs, build, check, publish.
 
-Thin: each finds its range and hands over to the module that does the work. Everything heavy is imported when a
-task runs, never when a DAG is parsed.
+They are thin: each finds its range and calls the module that does the work. Heavy modules are imported when a task
+runs, never when a DAG is parsed.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from feedmill.spec import Table
 
 SPARK_POOL = "spark"
-"""The pool that bounds how many builds are at work in Spark at once."""
+"""The pool that limits how many builds work in Spark at the same time."""
 
 WAIT = timedelta(hours=24)
-"""How long a run waits for its inputs. Waiting holds no slot and heals by itself once the input is published, so it
-is long; that the partition is overdue is the ledger's to say, not this task's to fail for."""
+"""How long a run waits for its inputs. The time is long, because waiting holds no slot and ends by itself when the
+input is published. The ledger says that a partition is overdue; this task need not fail to say so."""
 
 
 class CheckPage(BaseOperatorLink):
-    """The page of a check, as a button on its task."""
+    """The button on a check's task that opens its page."""
 
     name = "Check page"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - Airflow's signature
-        """The page of the check that has just run; empty where it did not get so far."""
+        """The page of the check that has just run; empty if the check did not get that far."""
         return getattr(operator, "page_link", "")
 
 
 class TableOperator(BaseOperator):
-    """What the four have in common: a table of the map, and the run's range of it."""
+    """The base of the operators: a table of the map."""
 
     ui_fgcolor = "#1a1a1a"
 
@@ -62,7 +62,7 @@ class TableOperator(BaseOperator):
 
 
 def range_of(table: Table, context: Context) -> Range:
-    """The run's range: its params ``start`` and ``end`` where they are given, else its data interval.
+    """The run's range: its params ``start`` and ``end`` if they are given, else its data interval.
 
     Raises:
         AirflowFailException: only one of the two is given, or they are not whole partitions; or neither, and the run
@@ -71,7 +71,7 @@ def range_of(table: Table, context: Context) -> Range:
     start, end = context["params"].get("start"), context["params"].get("end")
     try:
         if start is None and end is None:
-            # Of a run without a logical date, the context has not even the keys.
+            # A run without a logical date does not even have these keys.
             start, end = context.get("data_interval_start"), context.get("data_interval_end")
             if start is None or end is None:
                 raise ValueError("the run has no data interval; give start and end")
@@ -84,7 +84,7 @@ def range_of(table: Table, context: Context) -> Range:
 
 
 def owner_of(context: Context) -> str:
-    """The run, as the ledger names whoever builds: its tries share it, so that a retry takes over from the last."""
+    """The run's name in the ledger. All tries of the run share it, so that a retry takes over from the try before."""
     run = context["dag_run"]
     return f"{run.dag_id}/{run.run_id}"
 
@@ -105,12 +105,12 @@ def no_vain_retry() -> Iterator[None]:
 
 
 class WaitForInputs(TableOperator):
-    """Returns at once when everything that the range reads is published; else waits in the triggerer."""
+    """Returns at once if all inputs of the range are published; else waits in the triggerer."""
 
     ui_color = "#e8e4d9"
 
     def execute(self, context: Context) -> None:
-        """Look once, and defer when something is missing."""
+        """Look once, and defer if something is missing."""
         from feedmill.flow.wait import Never, Wait, not_ready
 
         deployment, table = self.opened()
@@ -119,7 +119,7 @@ class WaitForInputs(TableOperator):
         with deployment.ledger.transaction() as session:
             why = not_ready(session, [wait])[wait]
         if why is None:
-            self.log.info("%s %s: everything that it reads is published", table.name, span)
+            self.log.info("%s %s: all inputs are published", table.name, span)
             return
         if isinstance(why, Never):
             raise AirflowFailException(why)
@@ -127,14 +127,14 @@ class WaitForInputs(TableOperator):
         _defer(self, wait, "resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
-        """Look once more, since the map may read more by now; or fail with what is missing and whose it is."""
+        """Look once more, because the map may have new inputs by now. At the time-out, fail with what is missing."""
         if not event["ready"]:
             raise AirflowFailException(event["why"])
         self.execute(context)
 
 
 class Build(TableOperator):
-    """Builds the range on a branch of its own; the build's id is the task's result."""
+    """Builds the range on its own branch; the task's result is the build's id."""
 
     ui_color = "#f2c14e"
 
@@ -144,7 +144,7 @@ class Build(TableOperator):
         self.killed = False
 
     def execute(self, context: Context) -> str:
-        """Build, or wait without a slot while another build is at work on these partitions."""
+        """Build; if another build works on these partitions, wait for it without holding a slot."""
         from feedmill.flow.build import build
         from feedmill.flow.wait import Wait
         from feedmill.ledger.builds import ClaimedError
@@ -167,7 +167,7 @@ class Build(TableOperator):
         return self.execute(context)
 
     def on_kill(self) -> None:
-        """Cleared, marked or timed out while it runs: stop the Spark queries too."""
+        """Stop the Spark queries too when the running task is cleared, marked or timed out."""
         self.killed = True
         if self.session_id is not None:
             from feedmill.spark.session import interrupt
@@ -179,7 +179,7 @@ class Build(TableOperator):
 
 
 class Check(TableOperator):
-    """Judges the build's branch; fails where partitions are held, after the others were let through."""
+    """Judges the build's branch. Fails if it holds a partition; `publish` still publishes the others."""
 
     ui_color = "#9bc53d"
     operator_extra_links = (CheckPage(),)
@@ -189,7 +189,7 @@ class Check(TableOperator):
         self.page_link = ""
 
     def execute(self, context: Context) -> None:
-        """Judge, log what was found and where the page is."""
+        """Judge; log the findings and the page's address."""
         from feedmill.flow.check import check
 
         deployment, table = self.opened()
@@ -205,12 +205,12 @@ class Check(TableOperator):
 
 
 class Publish(TableOperator):
-    """Moves what passed to ``main``; fails where something of the build stays held."""
+    """Moves the partitions that passed to ``main``. Fails if a partition of the build is held."""
 
     ui_color = "#5bc0eb"
 
     def execute(self, context: Context) -> None:
-        """Publish, and say what became of each partition."""
+        """Publish, and log what happened to each partition."""
         from feedmill.flow.publish import publish
 
         deployment, table = self.opened()
@@ -228,12 +228,12 @@ def build_of(context: Context) -> str:
     """The id of the run's build.
 
     Raises:
-        AirflowFailException: there is none: ``build`` was marked as success, or has not run.
+        AirflowFailException: the run has no build: ``build`` was marked as success, or has not run.
     """
     build_id = context["ti"].xcom_pull(task_ids="build")
     if not build_id:
         raise AirflowFailException(
-            "this run has no build: `build` was marked as success, or never ran; clear it to build"
+            "this run has no build: `build` was marked as success, or never ran; clear `build` to run it"
         )
     return str(build_id)
 
@@ -251,6 +251,6 @@ def _defer(operator: BaseOperator, wait: Wait, method: str) -> None:
     operator.defer(
         trigger=LedgerTrigger(wait.packed(), (wait.since + WAIT).isoformat()),
         method_name=method,
-        # The trigger ends by itself; this is for one that is lost.
+        # The trigger ends by itself; this time-out is for a trigger that is lost.
         timeout=WAIT + timedelta(minutes=10),
     )

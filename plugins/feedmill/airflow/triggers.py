@@ -1,4 +1,4 @@
-"""Waiting without a slot: one poller a triggerer asks the ledger for everybody who waits."""
+"""Waiting without a slot: each triggerer has one poller, which asks the ledger for all tasks that wait."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHORTEST_PAUSE = 1.0
-"""Seconds between two looks at a ledger that answers quickly."""
+"""Seconds between two looks, if the ledger answers quickly."""
 LONGEST_PAUSE = 10.0
-"""Seconds at most, and after a look that failed: the database may be restarting."""
+"""The longest pause in seconds, also used after a look that failed: the database may be restarting."""
 PAUSE_PER_LOOK = 9.0
-"""Between the two, the pause is this many times as long as the look took: of a ledger whose facts take half a second to
-read, the poller has a tenth of one processor."""
+"""Between these two, the pause is this many times as long as the look took. So the poller uses at most a tenth of one
+processor while a look takes less than about a second."""
 
 
 class LedgerTrigger(BaseTrigger):
-    """Fires when the range's inputs are published and no other build has claimed it, or at the time-out.
+    """Fires when the range's inputs are published and no other build has claimed the range, or at the time-out.
 
-    Its event is ``{"ready": True}``, or ``{"ready": False, "why": <sentences>}`` at the time-out, and earlier where no
-    waiting will help.
+    Its event is ``{"ready": True}``, or ``{"ready": False, "why": <sentences>}`` at the time-out. If waiting can never
+    help, that event comes at once.
 
-    What the range reads is what the waiting task's map said. A triggerer lives for weeks, and its own map is the one
-    that it began with: of an input that was added since, it would say that nothing is missing.
+    The trigger carries the inputs that the waiting task's map had. A triggerer runs for weeks with the map that it
+    started with: it would not know an input that was added later.
     """
 
     def __init__(self, wait: dict[str, Any], until: str):
@@ -54,7 +54,7 @@ class LedgerTrigger(BaseTrigger):
         from feedmill.flow.wait import Wait
         from feedmill.ledger.store import open_ledger
 
-        # Through asgiref: inside, Airflow's own API is asked for the connection, and wants the event loop.
+        # Through asgiref: open_ledger asks Airflow's own API for the connection, which needs the event loop.
         ledger = await sync_to_async(open_ledger)()
         why = await _POLLER.answer(ledger, Wait.unpacked(self.wait), parse(self.until))
         event = {"ready": True} if why is None else {"ready": False, "why": why}
@@ -62,14 +62,14 @@ class LedgerTrigger(BaseTrigger):
 
 
 class _Poller:
-    """Looks at the ledger once a round for all waits of this process, as long as there are any."""
+    """Looks at the ledger once a round for all waits of this process, as long as there is one."""
 
     def __init__(self) -> None:
         self._waits: dict[Wait, tuple[datetime, asyncio.Future[str | None]]] = {}
         self._rounds: asyncio.Task[None] | None = None
 
     async def answer(self, ledger: Ledger, wait: Wait, until: datetime) -> str | None:
-        """None as soon as the wait is over; at ``until``, or as soon as it never will be, why it is not."""
+        """None as soon as the wait is over; the reason, at ``until`` or as soon as the wait can never end."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._waits[wait] = (until, future)
         if self._rounds is None or self._rounds.done():
@@ -89,7 +89,7 @@ class _Poller:
                 answers = await asyncio.to_thread(_look, ledger, list(waits))
                 pause = min(max(SHORTEST_PAUSE, PAUSE_PER_LOOK * (time.monotonic() - began)), LONGEST_PAUSE)
             except Exception:
-                # The database may be restarting; who waits goes on waiting.
+                # The database may be restarting; the tasks go on waiting.
                 log.exception("the ledger did not answer the poller")
                 answers, pause = {}, LONGEST_PAUSE
             now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The check pages, served in Airflow's own web server to whoever may read the table's DAG."""
+"""The check pages, served by Airflow's own web server to users who may read the logs of the table's DAG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = FastAPI(title="Feedmill", docs_url=None, redoc_url=None, openapi_url=None)
 _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 
 
-# Web apps of plugins are open to everybody unless they ask for the user themselves.
+# Airflow asks nobody to log in for a plugin's web app: each route must check the user itself.
 @app.get(
     pages.ROUTE.format(table="{dag_id}", build="{build_id}"),
     dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.TASK_LOGS))],
@@ -33,7 +33,7 @@ def check_page(dag_id: str, build_id: str) -> HTMLResponse:
             text = stream.read()
     except FileNotFoundError:
         raise HTTPException(
-            404, f"build {build_id} of {dag_id} has no check page; it was not checked, or its page expired"
+            404, f"build {build_id} of {dag_id} has no check page: the build was not checked, or its page has expired"
         ) from None
-    # The page shows data: nothing in it may run or be fetched.
+    # The page shows data: nothing in it may run or load anything.
     return HTMLResponse(text, headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
