@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from feedmill import connections
 from feedmill.airflow_settings import SettingsError, load
 from feedmill.connections import Connection, ConnectionNotDefinedError
-from feedmill.local.home import PROJECT, Home, free_ports
+from feedmill.local.home import Home, free_ports
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +138,7 @@ def test_an_iceberg_connection_without_landing_says_what_to_add():
 
 def test_the_projects_settings_fill_completely(tmp_path: Path):
     home = Home(tmp_path / "home").prepare(ports=free_ports())
-    settings = load(PROJECT / "airflow_settings.yaml", home.env())
+    settings = load(home.settings_file, home.env())
     assert set(settings.connections) == {"feedmill_ledger", "iceberg_default", "spark_default", "trino_default"}
     assert [(pool.name, pool.slots) for pool in settings.pools] == [("spark", 2)]
     assert "${" not in repr(settings.connections)
