@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -40,13 +41,14 @@ class Run:
 class AirflowApi:
     """Airflow's REST API, logged in."""
 
-    def __init__(self, url: str, user: str, password: str):
-        """Log in at ``url``.
+    def __init__(self, url: str, user: str, password: str, *, attempts: int = 5, timeout: float = 60):
+        """Log in at ``url``. A request is tried so many times, and waits so many seconds for an answer.
 
         Raises:
             AirflowApiError: Airflow does not answer, or rejects the login.
         """
-        self._http = httpx.Client(base_url=url, timeout=60)
+        self._attempts = attempts
+        self._http = httpx.Client(base_url=url, timeout=timeout)
         self._http.headers["Authorization"] = f"Bearer {self._login(user, password)}"
 
     def _login(self, user: str, password: str) -> str:
@@ -60,15 +62,28 @@ class AirflowApi:
 
     def known_dags(self) -> set[str]:
         """The ids of the DAGs that Airflow has parsed."""
-        known: set[str] = set()
+        return {dag["dag_id"] for dag in self._pages("/api/v2/dags?order_by=dag_id", "dags")}
+
+    def paused_dags(self) -> set[str]:
+        """The ids of the DAGs that are paused."""
+        return {dag["dag_id"] for dag in self._pages("/api/v2/dags?paused=true&order_by=dag_id", "dags")}
+
+    def runs_in(self, states: Iterable[str], ended_after: datetime | None = None) -> list[dict[str, Any]]:
+        """The runs of all DAGs that are in one of these states, as Airflow describes them, oldest first."""
+        query = "".join(f"&state={state}" for state in states)
+        if ended_after is not None:
+            query += f"&end_date_gte={ended_after:%Y-%m-%dT%H:%M:%SZ}"
+        return list(self._pages(f"/api/v2/dags/~/dagRuns?order_by=id{query}", "dag_runs"))
+
+    def _pages(self, path: str, what: str) -> Iterator[dict[str, Any]]:
+        """All entries of a list, page by page."""
         offset, more = 0, True
         while more:
             # A page has at most a hundred, even if more are asked for.
-            page = self._call("GET", f"/api/v2/dags?limit=100&order_by=dag_id&offset={offset}")
-            known |= {dag["dag_id"] for dag in page["dags"]}
-            offset += len(page["dags"])
-            more = bool(page["dags"]) and offset < page["total_entries"]
-        return known
+            page = self._call("GET", f"{path}&limit=100&offset={offset}")
+            yield from page[what]
+            offset += len(page[what])
+            more = bool(page[what]) and offset < page["total_entries"]
 
     def restate(self, table: Table, span: Range, run_id: str) -> None:
         """Trigger the table's DAG for a range, as its trigger form does."""
@@ -113,12 +128,12 @@ class AirflowApi:
         return [f"{task['dag_id']} {task['dag_run_id']} {task['task_id']}" for task in found]
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        for attempt in range(5):
+        for attempt in range(self._attempts):
             try:
                 answer = self._http.request(method, path, json=body)
                 break
             except httpx.TransportError as error:
-                if attempt == 4:
+                if attempt == self._attempts - 1:
                     raise AirflowApiError(
                         f"Airflow does not answer at {self._http.base_url} ({error}); "
                         "`feedmill stack status` shows what runs"

@@ -7,6 +7,8 @@
 ``spark_default``      type ``spark_connect``: a Spark Connect server, with host, port, and the token as password;
                        type ``spark``: an application for each build, with the master as host (docs/runners.md)
 ``trino_default``      Trino
+``feedmill_airflow``   Airflow's API, type ``http`` or ``https``, for what only Airflow knows; ``feedmill status``
+                       works without it
 =====================  ==============================================================================
 
 A connection is looked for in this order:
@@ -36,6 +38,7 @@ LEDGER = "feedmill_ledger"
 ICEBERG = "iceberg_default"
 SPARK = "spark_default"
 TRINO = "trino_default"
+AIRFLOW = "feedmill_airflow"
 
 CATALOG = "feedmill"
 """The Iceberg catalog's name, the same in Spark, PyIceberg and Trino: a JDBC catalog keeps it in its rows."""

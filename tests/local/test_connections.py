@@ -139,7 +139,13 @@ def test_an_iceberg_connection_without_landing_says_what_to_add():
 def test_the_projects_settings_fill_completely(tmp_path: Path):
     home = Home(tmp_path / "home").prepare(ports=free_ports())
     settings = load(home.settings_file, home.env())
-    assert set(settings.connections) == {"feedmill_ledger", "iceberg_default", "spark_default", "trino_default"}
+    assert set(settings.connections) == {
+        "feedmill_ledger",
+        "iceberg_default",
+        "spark_default",
+        "trino_default",
+        "feedmill_airflow",
+    }
     assert [(pool.name, pool.slots) for pool in settings.pools] == [("spark", 2)]
     assert "${" not in repr(settings.connections)
 

@@ -82,12 +82,15 @@ def status(
 
 
 def _look(tables: list[Table], now: datetime) -> list[TableStatus]:
+    from feedmill.freshness.ask_airflow import ask
     from feedmill.freshness.identity import identity
     from feedmill.freshness.load import picture
 
     ledger, lake = ledger_and_lake()
+    airflow = ask(tables, now)
     with ledger.transaction() as session:
-        made = picture(session, tables, {table.name: identity(table, lake.project) for table in tables}, now)
+        identities = {table.name: identity(table, lake.project) for table in tables}
+        made = picture(session, tables, identities, now, airflow)
     return [made.status(table) for table in tables]
 
 
