@@ -129,7 +129,7 @@ def generate(project: Path, tables: int) -> None:
         '"""Generated."""\n'
         "from feedmill.spec import Files, Input, Map, Table\n"
         "from feedmill.timeline import HOUR, days\n"
-        f"from include.maintainers import feed_data\n{entries}\n\nTABLES = Map([{', '.join(names)}])\n"
+        f"from include.maintainers import feed_data\n{entries}\n\nTABLES = Map.found_in(globals())\n"
     )
     same = "item_engagement_hourly"
     page = (PROJECT / "docs" / "tables" / f"rollups.{same}.md").read_text()

@@ -238,29 +238,4 @@ fallback_ranking = Table(
     keep=days(30),
 )
 
-TABLES = Map(
-    [
-        landed,
-        rejected,
-        clean,
-        items,
-        item_engagement_hourly,
-        item_engagement_daily,
-        position_engagement_daily,
-        engagement_baseline,
-        item_evidence_hourly,
-        item_evidence_daily,
-        user_category_daily,
-        user_category_window,
-        affinity_variances,
-        user_category_affinity,
-        surface_evidence_hourly,
-        item_popularity_daily,
-        item_popularity_hourly,
-        item_trending,
-        user_items_daily,
-        item_neighbours,
-        user_recommendations,
-        fallback_ranking,
-    ]
-)
+TABLES = Map.found_in(globals())

@@ -6,13 +6,13 @@ whether the files that belong to a table are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.timeline import DAY, Period, Range, hours
@@ -238,6 +238,16 @@ class Map:
                 f"{source}: these tables read each other in a circle: {' -> '.join(error.args[1])}"
             ) from None
         self._tables = {name: self._tables[name] for name in order}
+
+    @classmethod
+    def found_in(cls, namespace: Mapping[str, Any]) -> Self:
+        """The tables that a module defines: ``TABLES = Map.found_in(globals())`` below the last one.
+
+        Raises:
+            MapError: as for a map of the same tables.
+        """
+        # By identity: one table may have two names.
+        return cls({id(value): value for value in namespace.values() if isinstance(value, Table)}.values())
 
     def __iter__(self) -> Iterator[Table]:
         return iter(self._tables.values())

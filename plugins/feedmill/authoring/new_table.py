@@ -1,9 +1,9 @@
 """A new table: its four files, and its block in the map.
 
 The files work as they are: they count the input's rows by one of its columns, and their test passes. Nothing that is
-there is ever overwritten. The map is changed only where its text is of the form that this module knows (one list of
-plain names in ``TABLES = Map([...])``), and only after the changed text was run and gave a map without a mistake;
-otherwise the block is handed back for a person to paste.
+there is ever overwritten. The block goes into the map above its last line, where the map finds its tables, and only
+after the changed text was run and gave a map without a mistake. Otherwise the block is handed back for a person to
+paste.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from feedmill.timeline import HOUR, Period, days
 
 MAP = Path("include/tables.py")
 
-_LINE = 120
+_LAST = "TABLES = Map.found_in(globals())"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -125,7 +125,7 @@ def plan(
         f"from feedmill.timeline import {'HOUR' if every is HOUR else 'DAY'}, days",
         f"from include.maintainers import {facts['maintainer']}",
     )
-    new_map, why_not = _changed_map(project / MAP, block, str(facts["variable"]), imports)
+    new_map, why_not = _changed_map(project / MAP, block, imports)
     return Plan(table, files, block, imports, new_map, why_not)
 
 
@@ -213,25 +213,16 @@ def _maintainer_variable(maintainer: Maintainer) -> str:
     raise ScaffoldError(f"include/maintainers.py has no variable for {maintainer.name}")
 
 
-def _changed_map(path: Path, block: str, variable: str, imports: tuple[str, ...]) -> tuple[str | None, str]:
-    """The map's text with the block, or None and why not."""
+def _changed_map(path: Path, block: str, imports: tuple[str, ...]) -> tuple[str | None, str]:
+    """The map's text with the block above its last statement, or None and why not."""
     text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    listing = _listing(tree)
-    if listing is None:
-        return None, f"{MAP} has no TABLES = Map([…]) with a list of plain names"
-    statement, elements = listing
-    lines = text.splitlines()
-    if any("#" in line for line in lines[elements.lineno - 1 : elements.end_lineno]):
-        return None, f"the list of {MAP} has comments, which would be lost"
-    names = [node.id for node in elements.elts if isinstance(node, ast.Name)] + [variable]
-    before, after = lines[: statement.lineno - 1], lines[statement.end_lineno :]
-    for line in imports:
-        added = _with_import(before, line)
-        if added is None:
-            return None, f"{MAP} imports in a form that is not changed by itself"
-        before = added
-    changed = "\n".join([*before, *block.rstrip("\n").split("\n"), "", *_list(names), *after]) + "\n"
+    before, last, after = text.rpartition(f"\n{_LAST}\n")
+    if not last:
+        return None, f"{MAP} does not end with {_LAST}"
+    needed = {name for line in imports for name in line.partition(" import ")[2].split(", ")}
+    if lacking := sorted(needed - _names(path)):
+        return None, f"{MAP} does not import {', '.join(lacking)}"
+    changed = f"{before}\n{block}{last}{after}"
     try:
         namespace: dict[str, Any] = {"__name__": "include.tables"}
         exec(compile(changed, str(path), "exec"), namespace)  # noqa: S102 - the project's own module, plus our block
@@ -240,42 +231,3 @@ def _changed_map(path: Path, block: str, variable: str, imports: tuple[str, ...]
     except Exception as error:
         return None, f"the changed {MAP} would not run: {type(error).__name__}: {error}"
     return changed, ""
-
-
-def _listing(tree: ast.Module) -> tuple[ast.Assign, ast.List] | None:
-    """The statement ``TABLES = Map([…])`` and its list of plain names."""
-    for node in tree.body:
-        match node:
-            case ast.Assign(
-                targets=[ast.Name(id="TABLES")],
-                value=ast.Call(func=ast.Name(id="Map"), args=[ast.List() as elements], keywords=[]),
-            ) if all(isinstance(element, ast.Name) for element in elements.elts):
-                return node, elements
-    return None
-
-
-def _list(names: list[str]) -> list[str]:
-    """``TABLES = Map([…])`` as ruff formats it."""
-    flat = f"TABLES = Map([{', '.join(names)}])"
-    if len(flat) <= _LINE:
-        return [flat]
-    inner = f"    [{', '.join(names)}]"
-    if len(inner) <= _LINE:
-        return ["TABLES = Map(", inner, ")"]
-    return ["TABLES = Map(", "    [", *(f"        {name}," for name in names), "    ]", ")"]
-
-
-def _with_import(lines: list[str], wanted: str) -> list[str] | None:
-    """The lines with what ``wanted`` imports, sorted as ruff sorts; None where its module is imported otherwise."""
-    module, _, names = wanted.removeprefix("from ").partition(" import ")
-    start = f"from {module} import "
-    for number, line in enumerate(lines):
-        if line.startswith(start):
-            if "(" in line or "#" in line or " as " in line:
-                return None
-            merged = {*line.removeprefix(start).split(", "), *names.split(", ")}
-            # ruff's order: CONSTANTS, Classes, functions.
-            ordered = sorted(merged, key=lambda n: (0 if n.isupper() else 1 if n[:1].isupper() else 2, n))
-            new = start + ", ".join(ordered)
-            return [*lines[:number], new, *lines[number + 1 :]] if len(new) <= _LINE else None
-    return None

@@ -56,7 +56,7 @@ def new_table(
     written = write(made, project)
     lines = [f"wrote {path}" for path in written]
     if made.new_map is None:
-        lines += ["", f"{made.why_not}: paste this above it, and add the table to the list.", ""]
+        lines += ["", f"{made.why_not}: paste this into it, above TABLES.", ""]
         lines += [*made.imports, "", made.block]
     lines += [
         "",
