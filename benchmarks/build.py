@@ -62,8 +62,9 @@ def main(small: bool) -> Result:
 def through_runner(deployment: Deployment, table: Table, span: Range) -> int:
     """The rows that a build wrote."""
     from feedmill.flow.build import build
+    from feedmill.flow.job import Job
 
-    return build(table, span, deployment, f"bench/{uuid.uuid4()}").rows
+    return build(Job(table, span, deployment, f"bench/{uuid.uuid4()}")).rows
 
 
 def by_hand(span: Range) -> None:

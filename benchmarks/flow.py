@@ -18,10 +18,11 @@ def run(deployment: Deployment, table: Table, span: Range) -> dict[str, float]:
     """
     from feedmill.flow.build import build
     from feedmill.flow.check import check
+    from feedmill.flow.job import Job
     from feedmill.flow.publish import publish
 
     clock = time.perf_counter()
-    built = build(table, span, deployment, f"bench/{uuid.uuid4()}")
+    built = build(Job(table, span, deployment, f"bench/{uuid.uuid4()}"))
     after_build = time.perf_counter()
     checked = check(table, built.build_id, deployment)
     after_check = time.perf_counter()

@@ -85,8 +85,9 @@ def main(small: bool) -> Result:
 def built(deployment: Deployment, table: Table) -> str:
     """A build of the small hour that waits for its check."""
     from feedmill.flow.build import build
+    from feedmill.flow.job import Job
 
-    return build(table, SMALL, deployment, f"bench/{uuid.uuid4()}").build_id
+    return build(Job(table, SMALL, deployment, f"bench/{uuid.uuid4()}")).build_id
 
 
 def check_task(program: str, table: Table, build_id: str) -> dict[str, float]:

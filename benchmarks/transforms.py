@@ -149,11 +149,12 @@ def landed_feed(deployment: Deployment, events: int) -> tuple[int, dict[datetime
 def built(deployment: Deployment, table: Table, span: Range) -> float:
     """Seconds of the build of a range, which is published then, as if its check had passed."""
     from feedmill.flow.build import build
+    from feedmill.flow.job import Job
     from feedmill.flow.publish import publish
     from feedmill.ledger import builds, verdicts
 
     clock = time.perf_counter()
-    made = build(table, span, deployment, f"bench/{uuid.uuid4()}")
+    made = build(Job(table, span, deployment, f"bench/{uuid.uuid4()}"))
     seconds = time.perf_counter() - clock
     with deployment.ledger.transaction() as session:
         passed = [(partition, True, list[dict[str, Any]]()) for partition in span.partitions()]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.data import PROJECT
-from feedmill.flow.rows.readers import for_reader
+from feedmill.flow.rows.readers import Read, Reader, for_reader
 from feedmill.local import preflight
 from feedmill.local.home import free_ports
 from feedmill.local.spark import MODULE_OPTIONS
@@ -186,11 +186,8 @@ class Lake:
             entry.parameter: for_reader(
                 self.rows(entry.table),
                 entry,
-                table,
-                span,
-                self._as_of(entry, span) if entry.as_of else {},
-                _partition_columns(entry.table),
-                _partition_columns(table)[0],
+                Reader(table, span, _partition_columns(table)[0]),
+                Read(_partition_columns(entry.table), self._as_of(entry, span) if entry.as_of else {}),
             )
             for entry in inputs
         }

@@ -12,6 +12,7 @@ import pytest
 from feedmill.deployment import Deployment
 from feedmill.flow.build import build
 from feedmill.flow.check import check
+from feedmill.flow.job import Job
 from feedmill.flow.publish import publish
 from feedmill.ledger import builds
 from feedmill.simulate.feed import EVENTS, ITEMS, simulate
@@ -58,7 +59,7 @@ def spans(table: Table) -> tuple[Range, Range, Range]:
 
 def built(table: Table, span: Range, deployment: Deployment) -> dict[datetime, tuple[int, str]]:
     """Rows and digest of each partition; nothing was held."""
-    made = build(table, span, deployment, f"test/{table.name}/{span.start}")
+    made = build(Job(table, span, deployment, f"test/{table.name}/{span.start}"))
     assert check(table, made.build_id, deployment).held == [], table.name
     assert publish(table, made.build_id, deployment.ledger, deployment.lake).held == []
     with deployment.ledger.transaction() as session:

@@ -46,6 +46,7 @@ from feedmill.doctor.table_rules import (
     not_compared,
 )
 from feedmill.flow.build import written
+from feedmill.flow.job import Job
 from feedmill.freshness.identity import identity
 from feedmill.lake.catalog import Lake
 from feedmill.landing import discover as landing
@@ -469,7 +470,7 @@ def test_a_new_column_accuses_nobody_and_rows_that_changed_are_still_found(
             build = builds.begin(session, shop.table, span, "test/run", identity(shop.table, shop.lake.project))
         head = shop.write(build.id, span, {hour: 2}, version)
         with session_of(str(uuid.uuid4())) as spark:
-            entries = written(shop.table, span, deployment, head, spark)
+            entries = written(Job(shop.table, span, deployment, "test"), head, spark)
         with shop.ledger.transaction() as session:
             builds.finish(session, build.id, head, entries)
         shop.judge(build.id, True)

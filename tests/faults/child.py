@@ -90,6 +90,7 @@ def main() -> None:
     from feedmill.deployment import open_deployment
     from feedmill.flow.build import build
     from feedmill.flow.check import check
+    from feedmill.flow.job import Job
     from feedmill.flow.publish import publish
     from feedmill.timeline import parse
 
@@ -103,7 +104,7 @@ def main() -> None:
         build_id = asked.what
         if asked.verb in ("build", "make"):
             start, _, end = asked.what.partition("/")
-            build_id = build(table, table.range(parse(start), parse(end)), deployment, asked.owner).build_id
+            build_id = build(Job(table, table.range(parse(start), parse(end)), deployment, asked.owner)).build_id
         if asked.verb in ("check", "make"):
             check(table, build_id, deployment)
         if asked.verb in ("publish", "make"):

@@ -23,6 +23,7 @@ from feedmill.doctor import examination, rules
 from feedmill.doctor.rule import Finding
 from feedmill.flow.build import build
 from feedmill.flow.check import check
+from feedmill.flow.job import Job
 from feedmill.flow.publish import Outcome, publish
 from feedmill.freshness.load import load
 from feedmill.freshness.staleness import stale_because
@@ -99,7 +100,7 @@ class Ground:
 
     def build(self, name: str, span: Range, owner: str = "test/run") -> str:
         """Build and check; the build's id."""
-        build_id = build(self.table(name), span, self.deployment, owner).build_id
+        build_id = build(Job(self.table(name), span, self.deployment, owner)).build_id
         check(self.table(name), build_id, self.deployment)
         return build_id
 

@@ -21,6 +21,7 @@ from feedmill.deployment import Deployment
 from feedmill.flow import build as runner
 from feedmill.flow.build import build
 from feedmill.flow.check import check
+from feedmill.flow.job import Job
 from feedmill.flow.publish import publish
 from feedmill.freshness.load import load
 from feedmill.freshness.staleness import stale_because
@@ -54,7 +55,7 @@ def land(deployment: Deployment, hour: datetime, name: str, rows: list[dict[str,
 def make(deployment: Deployment, name: str, start: datetime, end: datetime, owner: str = "test/run") -> str:
     """Build, check and publish a range; the build's id."""
     table = deployment.tables[name]
-    built = build(table, table.range(start, end), deployment, owner)
+    built = build(Job(table, table.range(start, end), deployment, owner))
     check(table, built.build_id, deployment)
     publish(table, built.build_id, deployment.ledger, deployment.lake)
     return built.build_id
@@ -173,7 +174,7 @@ def test_the_hour_that_a_worker_s_own_clock_has_twice_is_two_hours(
         with monkeypatch.context() as patch:
             patch.setenv("TZ", "Europe/Berlin")
             time.tzset()
-            built = build(table, table.range(first, first + timedelta(hours=3)), deployment, "test/run")
+            built = build(Job(table, table.range(first, first + timedelta(hours=3)), deployment, "test/run"))
     finally:
         time.tzset()
     with deployment.ledger.transaction() as session:
@@ -280,7 +281,7 @@ def test_a_build_at_work_keeps_another_owner_out_until_its_heartbeat_stops(
     with deployment.ledger.transaction() as session:
         first = builds.begin(session, table, span, "dag/one", "code")
     with pytest.raises(builds.ClaimedError, match=f"build {first.id} of dag/one is at work"):
-        build(table, span, deployment, "dag/two")
+        build(Job(table, span, deployment, "dag/two"))
     # A retry of the same run takes over: the try before it is interrupted, whatever it makes of its cancelled query.
     interrupt = runner.session.interrupt
 
@@ -290,7 +291,7 @@ def test_a_build_at_work_keeps_another_owner_out_until_its_heartbeat_stops(
             assert not builds.failed(session, first.id, "SparkException: OPERATION_CANCELED")
 
     monkeypatch.setattr(runner.session, "interrupt", interrupt_one_that_lives)
-    taken = build(table, span, deployment, "dag/one")
+    taken = build(Job(table, span, deployment, "dag/one"))
     with deployment.ledger.transaction() as session:
         ended = builds.get(session, first.id)
         assert (ended.state, ended.error) == ("interrupted", "a later try took over")
@@ -308,10 +309,10 @@ def test_a_try_that_was_told_to_stop_has_not_failed(deployment: Deployment, monk
 
     monkeypatch.setattr(runner, "_write", cancelled)
     with pytest.raises(RuntimeError, match="OPERATION_CANCELED"):
-        build(table, span, deployment, "dag/one", stopped=lambda: bool(killed))
+        build(Job(table, span, deployment, "dag/one"), stopped=lambda: bool(killed))
     monkeypatch.setattr(runner, "_write", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        build(table, span, deployment, "dag/one")
+        build(Job(table, span, deployment, "dag/one"))
     with deployment.ledger.transaction() as session:
         tries = session.scalars(select(Build)).all()
         assert [(entry.state, (entry.error or "").partition(":")[0]) for entry in tries] == [
@@ -334,7 +335,7 @@ def test_a_try_whose_query_a_later_one_cancelled_says_so(
 
     monkeypatch.setattr(runner, "_write", taken_over)
     with pytest.raises(builds.ClaimedError, match="another try took over") as raised:
-        build(table, span, deployment, "dag/one")
+        build(Job(table, span, deployment, "dag/one"))
     assert str(raised.value.__cause__) == "OPERATION_CANCELED"
 
     def of_its_own(*_: object) -> None:
@@ -342,4 +343,4 @@ def test_a_try_whose_query_a_later_one_cancelled_says_so(
 
     monkeypatch.setattr(runner, "_write", of_its_own)
     with pytest.raises(RuntimeError, match="its own"):
-        build(table, span, deployment, "dag/one")
+        build(Job(table, span, deployment, "dag/one"))

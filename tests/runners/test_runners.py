@@ -27,6 +27,7 @@ from feedmill.connections import ICEBERG, SPARK, Connection, ConnectionNotDefine
 from feedmill.deployment import Deployment
 from feedmill.flow.build import build
 from feedmill.flow.check import check
+from feedmill.flow.job import Job
 from feedmill.flow.publish import publish
 from feedmill.ledger import builds
 from feedmill.local.home import Home
@@ -107,7 +108,7 @@ def digests(deployment: Deployment, tables: tuple[str, ...], owner: str) -> dict
     found = {}
     for name in tables:
         table = deployment.tables[name]
-        built = build(table, Range.one(START, HOUR), deployment, owner)
+        built = build(Job(table, Range.one(START, HOUR), deployment, owner))
         assert check(table, built.build_id, deployment).held == []
         assert publish(table, built.build_id, deployment.ledger, deployment.lake).held == []
         with deployment.ledger.transaction() as session:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, get_parsing_context
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, chain, get_parsing_context
 
 from feedmill.airflow.operators import Build, Check, Publish, WaitForInputs
+from feedmill.flow.verbs import Verb
 from feedmill.project import project_path
 from feedmill.spec import Files, Input, Table, require_files
 from feedmill.timeline import parse
@@ -65,18 +66,20 @@ def table_dag(table: Table) -> DAG:
         doc_md=_doc(table),
     ) as dag:
         inlets = [_asset(entry.table) for entry in table.inputs if isinstance(entry, Input)]
-        wait_for_inputs = WaitForInputs(task_id="wait_for_inputs", table=table.name)
-        build = Build(task_id="build", table=table.name, inlets=inlets)
-        check = Check(task_id="check", table=table.name)
-        # This task runs also after a check that held some partitions: it publishes the others and names the held ones.
-        publish = Publish(
-            task_id="publish",
-            table=table.name,
-            outlets=[_asset(table)],
-            trigger_rule="all_done_min_one_success",
-        )
-        wait_for_inputs >> build >> check >> publish
-        build >> publish
+        tasks = {
+            Verb.WAIT_FOR_INPUTS: WaitForInputs(task_id=Verb.WAIT_FOR_INPUTS, table=table.name),
+            Verb.BUILD: Build(task_id=Verb.BUILD, table=table.name, inlets=inlets),
+            Verb.CHECK: Check(task_id=Verb.CHECK, table=table.name),
+            # It runs also after a check that held some partitions: it publishes the others and names the held ones.
+            Verb.PUBLISH: Publish(
+                task_id=Verb.PUBLISH,
+                table=table.name,
+                outlets=[_asset(table)],
+                trigger_rule="all_done_min_one_success",
+            ),
+        }
+        chain(*(tasks[verb] for verb in Verb))
+        tasks[Verb.BUILD] >> tasks[Verb.PUBLISH]
     return dag
 
 

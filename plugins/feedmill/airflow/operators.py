@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from feedmill.airflow.triggers import LedgerTrigger
 from feedmill.errors import FeedmillError
+from feedmill.flow.verbs import Verb
 from feedmill.timeline import Range, parse
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class Build(TableOperator):
     def execute(self, context: Context) -> str:
         """Build; if another build works on these partitions, wait for it without holding a slot."""
         from feedmill.flow.build import build
+        from feedmill.flow.job import Job
         from feedmill.flow.wait import Wait
         from feedmill.ledger.builds import ClaimedError
 
@@ -153,7 +155,7 @@ class Build(TableOperator):
         span = range_of(table, context)
         try:
             with no_vain_retry():
-                built = build(table, span, deployment, owner_of(context), self._started, lambda: self.killed)
+                built = build(Job(table, span, deployment, owner_of(context)), self._started, lambda: self.killed)
         except ClaimedError as error:
             self.log.info("%s", error)
             _defer(self, Wait(table, span, owner_of(context), datetime.now(UTC)), "resume")
@@ -230,7 +232,7 @@ def build_of(context: Context) -> str:
     Raises:
         AirflowFailException: the run has no build: ``build`` was marked as success, or has not run.
     """
-    build_id = context["ti"].xcom_pull(task_ids="build")
+    build_id = context["ti"].xcom_pull(task_ids=Verb.BUILD)
     if not build_id:
         raise AirflowFailException(
             "this run has no build: `build` was marked as success, or never ran; clear `build` to run it"

@@ -14,6 +14,7 @@ from feedmill.cli.exits import CommandError, code_of, sentence_of
 from feedmill.cli.options import TableName, range_of, table_of, user, utc_now
 from feedmill.cli.output import Steps, listing
 from feedmill.errors import Exit
+from feedmill.flow.verbs import Verb
 from feedmill.spec import require_files
 
 if TYPE_CHECKING:
@@ -79,43 +80,69 @@ def build(
     found = table_of(table)
     span = range_of(found, start, end, utc_now())
     with out.steps(f"{found.name} {span}: starting") as steps:
-        run = _Run(found, span, steps)
-        if lacks := run.lacks():
-            if not (partial or no_publish):
-                raise CommandError(f"{lacks} Publish that first, or give --partial to build what is there.")
-            out.note(lacks, style="yellow")
-        built = run.build()
+        run = _Run(found, span, steps, may_lack=partial or no_publish)
+        left_out = {Verb.CHECK: check is False, Verb.PUBLISH: no_publish}
         try:
-            checked = run.check(built) if check is not False else None
-            compared = run.compare(built) if diff else None
+            for verb in Verb:
+                if verb is Verb.PUBLISH and diff:
+                    run.compare()
+                if not left_out.get(verb, False):
+                    run.do(verb)
         finally:
             if no_publish:
-                run.discard(built)
-        outcome = None if no_publish else run.publish(built)
-    held = bool(checked and checked.held)
-    out.result(
-        _plain(run, built, checked, compared, outcome),
-        _text(run, built, checked, compared, outcome) if not out.as_json else None,
-    )
-    if no_publish and checked is None:
+                run.discard()
+    out.result(_plain(run), _text(run) if not out.as_json else None)
+    if no_publish and run.checked is None:
         out.note("Not checked: --check judges it by its suite too.", style="dim")
-    ended(Exit.PROBLEM if held or (outcome is not None and outcome.held) else Exit.OK)
+    held = bool(run.checked and run.checked.held) or bool(run.outcome and run.outcome.held)
+    ended(Exit.PROBLEM if held else Exit.OK)
 
 
 class _Run:
     """One build of the command line, step by step."""
 
-    def __init__(self, table: Table, span: Range, steps: Steps):
+    def __init__(self, table: Table, span: Range, steps: Steps, *, may_lack: bool):
+        """``may_lack``: build also where something that it reads is not published."""
         from feedmill.deployment import open_deployment
 
-        self.table, self.span, self.steps = table, span, steps
+        self.table, self.span, self.steps, self.may_lack = table, span, steps, may_lack
         self.deployment: Deployment = open_deployment()
         require_files(table, self.deployment.project)
         # As in Airflow, an owner is one piece of work: the same one again takes over, another one goes on beside it.
         self.owner = f"cli/{user()}/{table.name}/{span}"
         self.session_id: str | None = None
+        self._built: Built | None = None
+        self.checked: Checked | None = None
+        self.compared: Diff | None = None
+        self.outcome: Outcome | None = None
 
-    def lacks(self) -> str | None:
+    @property
+    def built(self) -> Built:
+        """What was built."""
+        assert self._built is not None
+        return self._built
+
+    def do(self, verb: Verb) -> None:
+        """One step of the flow."""
+        match verb:
+            case Verb.WAIT_FOR_INPUTS:
+                self._require_inputs()
+            case Verb.BUILD:
+                self._built = self._build()
+            case Verb.CHECK:
+                self.checked = self._check()
+            case Verb.PUBLISH:
+                self.outcome = self._publish()
+
+    def _require_inputs(self) -> None:
+        """Here nobody waits: what is missing is said, and refused unless it may be missing."""
+        lacks = self._lacks()
+        if lacks and not self.may_lack:
+            raise CommandError(f"{lacks} Publish that first, or give --partial to build what is there.")
+        if lacks:
+            output().note(lacks, style="yellow")
+
+    def _lacks(self) -> str | None:
         """What it reads and is not published; None: nothing."""
         from feedmill.flow.wait import lacking, refuse_future
 
@@ -123,13 +150,14 @@ class _Run:
         with self.deployment.ledger.transaction() as session:
             return lacking(session, self.table, self.span)
 
-    def build(self) -> Built:
+    def _build(self) -> Built:
         from feedmill.flow.build import build
+        from feedmill.flow.job import Job
         from feedmill.spark.session import interrupt
 
         self.steps.now(f"building {self.table.name} {self.span}")
         try:
-            return build(self.table, self.span, self.deployment, self.owner, self._started)
+            return build(Job(self.table, self.span, self.deployment, self.owner), self._started)
         except KeyboardInterrupt:
             if self.session_id is not None:
                 interrupt(self.session_id)
@@ -147,34 +175,38 @@ class _Run:
     def _started(self, session_id: str) -> None:
         self.session_id = session_id
 
-    def check(self, built: Built) -> Checked:
+    def _check(self) -> Checked:
         from feedmill.flow.check import check
 
         self.steps.now("checking: importing Great Expectations takes some seconds")
-        return check(self.table, built.build_id, self.deployment)
+        return check(self.table, self.built.build_id, self.deployment)
 
-    def compare(self, built: Built) -> Diff:
+    def compare(self) -> None:
+        """See what publishing it would change."""
         from feedmill.checks import suite
         from feedmill.explore.diff import compare, grain
 
         self.steps.now("comparing with what is published")
         key = grain(suite.load(self.deployment.project / self.table.suite_path))
         ledger, lake = self.deployment.ledger, self.deployment.lake
-        return compare(self.table, self.span, built.build_id, key, ledger, lake)
+        self.compared = compare(self.table, self.span, self.built.build_id, key, ledger, lake)
 
-    def publish(self, built: Built) -> Outcome:
+    def _publish(self) -> Outcome:
         from feedmill.flow.publish import publish
 
         self.steps.now("publishing")
-        return publish(self.table, built.build_id, self.deployment.ledger, self.deployment.lake)
+        return publish(self.table, self.built.build_id, self.deployment.ledger, self.deployment.lake)
 
-    def discard(self, built: Built) -> None:
+    def discard(self) -> None:
+        """Drop what was built only to be looked at."""
         from feedmill.lake.attempts import drop_branch
         from feedmill.ledger import builds
 
+        if self._built is None:
+            return
         with self.deployment.ledger.transaction() as session:
-            builds.discard(session, built.build_id)
-        drop_branch(self.table, built.build_id, self.deployment.lake)
+            builds.discard(session, self.built.build_id)
+        drop_branch(self.table, self.built.build_id, self.deployment.lake)
 
 
 def _place(error: BaseException, project: Path) -> str | None:
@@ -195,9 +227,8 @@ def _short(path: Path, project: Path) -> Path:
     return path.relative_to(project) if path.is_relative_to(project) else path
 
 
-def _plain(
-    run: _Run, built: Built, checked: Checked | None, compared: Diff | None, outcome: Outcome | None
-) -> dict[str, Any]:
+def _plain(run: _Run) -> dict[str, Any]:
+    built, checked, compared, outcome = run.built, run.checked, run.compared, run.outcome
     name = run.table.every.name_of
     return {
         "table": run.table.name,
@@ -229,9 +260,8 @@ def _plain(
     }
 
 
-def _text(
-    run: _Run, built: Built, checked: Checked | None, compared: Diff | None, outcome: Outcome | None
-) -> RenderableType:
+def _text(run: _Run) -> RenderableType:
+    built, checked, compared, outcome = run.built, run.checked, run.compared, run.outcome
     from rich.console import Group
 
     parts: list[RenderableType] = [

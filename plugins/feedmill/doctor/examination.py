@@ -154,13 +154,14 @@ def _digests(deployment: Deployment, table: Table, snapshot_id: int, partitions:
     import uuid
 
     from feedmill.flow.build import written
+    from feedmill.flow.job import Job
     from feedmill.spark.session import session_of
 
     with session_of(str(uuid.uuid4())) as spark:
         return {
             entry.partition: entry.digest
             for span in runs(partitions, table.every)
-            for entry in written(table, span, deployment, snapshot_id, spark)
+            for entry in written(Job(table, span, deployment, "doctor"), snapshot_id, spark)
             if entry.rows
         }
 

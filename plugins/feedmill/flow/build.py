@@ -7,7 +7,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from feedmill.connections import CATALOG
 from feedmill.deployment import Deployment
 from feedmill.errors import Exit, FeedmillError, Turn
+from feedmill.flow.job import Job
 from feedmill.flow.rows import frames
 from feedmill.flow.rows.digest import digest_of, row_hash, sums
 from feedmill.flow.rows.fork import fork
 from feedmill.flow.rows.passes import Pass, cut
+from feedmill.flow.rows.readers import Read, Reader
 from feedmill.flow.wait import refuse_frozen, refuse_future
 from feedmill.freshness.identity import identity
 from feedmill.freshness.load import load
@@ -30,8 +32,8 @@ from feedmill.ledger.builds import ClaimedError, Written
 from feedmill.ledger.claims import HEARTBEAT
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.spark import session
-from feedmill.spec import Files, Input, Table
-from feedmill.timeline import HOUR, Range, parse
+from feedmill.spec import Files, Input
+from feedmill.timeline import HOUR, parse
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -66,14 +68,9 @@ class Built:
 
 
 def build(
-    table: Table,
-    span: Range,
-    deployment: Deployment,
-    owner: str,
-    started: Callable[[str], None] = lambda _: None,
-    stopped: Callable[[], bool] = lambda: False,
+    job: Job, started: Callable[[str], None] = lambda _: None, stopped: Callable[[], bool] = lambda: False
 ) -> Built:
-    """Build the range on a new branch and record it in the ledger; nothing of it is published.
+    """Build the job's range on a new branch and record it in the ledger; nothing of it is published.
 
     ``started`` is called with the Spark session's id, so that a caller who is killed politely can interrupt it;
     ``stopped`` says whether it was, in which case the cancelled query is no failure of the build.
@@ -88,6 +85,7 @@ def build(
         ValueError: the range has not ended.
     """
     clock = time.monotonic()
+    table, span, deployment = job.table, job.span, job.deployment
     ledger, lake = deployment.ledger, deployment.lake
     now = datetime.now(UTC)
     refuse_future(table, span, now)
@@ -99,14 +97,14 @@ def build(
     if kinds:
         new = discover(lake.landing, deployment.sources, kinds, ledger, now)
         log.info("%d new files registered", len(new))
-    _interrupt_earlier_tries(deployment, owner)
+    _interrupt_earlier_tries(job)
     with ledger.transaction() as transaction:
-        begun = builds.begin(transaction, table, span, owner, identity(table, deployment.project))
+        begun = builds.begin(transaction, table, span, job.owner, identity(table, deployment.project))
     started(begun.session_id)
     log.info("build %s of %s %s begins at number %d", begun.id, table.name, span, begun.begin)
     try:
         with _heartbeat(deployment, begun), session.session_of(begun.session_id) as spark:
-            head, partitions = _write(table, span, deployment, begun, spark)
+            head, partitions = _write(job, begun, spark)
     except BaseException as error:
         told = stopped() or isinstance(error, KeyboardInterrupt)
         with ledger.transaction() as transaction:
@@ -130,13 +128,13 @@ def build(
     return built
 
 
-def _interrupt_earlier_tries(deployment: Deployment, owner: str) -> None:
+def _interrupt_earlier_tries(job: Job) -> None:
     """A try that was killed leaves its query running and its claim alive: end both before this one begins.
 
     The claim first. A try that lives would take its cancelled query for a failure of its own, and record that.
     """
-    with deployment.ledger.transaction() as transaction:
-        earlier = builds.unfinished(transaction, owner)
+    with job.deployment.ledger.transaction() as transaction:
+        earlier = builds.unfinished(transaction, job.owner)
         for try_ in earlier:
             builds.interrupted(transaction, try_.id, "a later try took over")
     for try_ in earlier:
@@ -144,11 +142,9 @@ def _interrupt_earlier_tries(deployment: Deployment, owner: str) -> None:
         session.interrupt(try_.session_id)
 
 
-def _write(
-    table: Table, span: Range, deployment: Deployment, build: Build, spark: SparkSession
-) -> tuple[int, list[Written]]:
+def _write(job: Job, build: Build, spark: SparkSession) -> tuple[int, list[Written]]:
     """Write every pass to the branch; return its head and what each partition holds."""
-    lake = deployment.lake
+    table, span, deployment, lake = job.table, job.span, job.deployment, job.deployment.lake
     # Facts first: what the ledger says is published stands in the snapshots that are pinned afterwards. The other way
     # round, a dimension published in between would be chosen and then read as empty.
     with deployment.ledger.transaction() as transaction:
@@ -164,28 +160,24 @@ def _write(
     for number, step in enumerate(passes, 1):
         if len(passes) > 1:
             log.info("pass %d of %d: %s", number, len(passes), step.span)
-        condition = frames.condition(table, step.span, lake)
+        condition = frames.condition(job.ddl, step.span)
         # Explicit filter, never dynamic overwrite: an empty hour must replace the rows of a fuller one. And the rows
         # are filtered to it: Iceberg accepts rows outside the condition and would append them.
-        rows = _transformed(table, step, deployment, build, pins, spark).filter(condition)
+        rows = _transformed(job, step, build, pins, spark).filter(condition)
         writer = rows.writeTo(f"{name}.branch_{branch}").option("snapshot-property.feedmill.wrote", build.id)
-        at_once = len(step.span) <= OPEN_PARTITIONS and len(lake.ddl(table).partitioned_by) == 1
+        at_once = len(step.span) <= OPEN_PARTITIONS and len(job.ddl.partitioned_by) == 1
         writer.option("fanout-enabled", str(at_once).lower()).overwrite(condition)
     head = lake.branch_head(table, build.id)
     if head is None:
         raise RuntimeError(f"{table.name}: branch {branch} has no snapshot after the write")
-    return head, written(table, span, deployment, head, spark)
+    return head, written(job, head, spark)
 
 
-def _transformed(
-    table: Table,
-    step: Pass,
-    deployment: Deployment,
-    build: Build,
-    pins: dict[str, int | None],
-    spark: SparkSession,
-) -> DataFrame:
+def _transformed(job: Job, step: Pass, build: Build, pins: Mapping[str, int | None], spark: SparkSession) -> DataFrame:
+    """The transform's rows of one pass, with the DDL's columns in its order."""
+    table, deployment = job.table, job.deployment
     transform = importlib.import_module(table.transform_module).transform
+    reader = Reader(table, step.span, job.ddl.partition_column)
     arguments = {}
     for entry in table.inputs:
         if isinstance(entry, Files):
@@ -194,19 +186,11 @@ def _transformed(
                 registered = files.registered(transaction, entry.kind, start, end, build.begin)
             verify(registered)
             log.info("reading %d files of %s", len(registered), entry.kind)
-            arguments[entry.parameter] = frames.records(
-                spark, entry, table, step.span, registered, deployment.lake, dict(deployment.sources)
-            )
+            arguments[entry.parameter] = frames.records(spark, entry, reader, registered, deployment.sources)
         else:
-            arguments[entry.parameter] = frames.rows_of(
-                spark,
-                entry,
-                table,
-                step.span,
-                pins[entry.table.name],
-                step.as_of.get(entry.table.name, {}),
-                deployment.lake,
-            )
+            name = entry.table.name
+            read = Read(job.partitioned_by[name], step.as_of.get(name, {}), pins[name])
+            arguments[entry.parameter] = frames.rows_of(spark, entry, reader, read)
     expected = set(inspect.signature(transform).parameters)
     if expected != arguments.keys():
         raise TransformError(
@@ -214,7 +198,7 @@ def _transformed(
             f"the map gives {', '.join(sorted(arguments))}"
         )
     frame: DataFrame = transform(**arguments)
-    columns = [column.name for column in deployment.lake.ddl(table).columns]
+    columns = [column.name for column in job.ddl.columns]
     missing, extra = set(columns) - set(frame.columns), set(frame.columns) - set(columns)
     if missing or extra:
         raise TransformError(
@@ -224,15 +208,14 @@ def _transformed(
     return frame.select(*columns)
 
 
-def written(table: Table, span: Range, deployment: Deployment, head: int, spark: SparkSession) -> list[Written]:
+def written(job: Job, head: int, spark: SparkSession) -> list[Written]:
     """Rows and digest of each partition, read back from a snapshot; partitions without rows too."""
     from pyspark.sql import functions as F
 
-    lake = deployment.lake
-    ddl = lake.ddl(table)
-    rows = frames.at_snapshot(spark, table, head)
+    ddl, span = job.ddl, job.span
+    rows = frames.at_snapshot(spark, job.table, head)
     counted = (
-        rows.filter(frames.condition(table, span, lake))
+        rows.filter(frames.condition(ddl, span))
         .select(F.col(ddl.partition_column).alias("partition"), row_hash(ddl).alias("hash"))
         .groupBy("partition")
         .agg(F.count("*").alias("rows"), *sums(F.col("hash")))
@@ -241,7 +224,7 @@ def written(table: Table, span: Range, deployment: Deployment, head: int, spark:
         .collect()
     )
     found = {parse(row["partition"]): (row["rows"], digest_of(row.asDict())) for row in counted}
-    touches = _touches(table, span, deployment, head) if len(ddl.partitioned_by) > 1 else None
+    touches = _touches(job, head) if len(ddl.partitioned_by) > 1 else None
     empty = (0, "0")
     return [
         Written(moment, *found.get(moment, empty), None if touches is None else touches.get(moment, {}))
@@ -249,11 +232,11 @@ def written(table: Table, span: Range, deployment: Deployment, head: int, spark:
     ]
 
 
-def _touches(table: Table, span: Range, deployment: Deployment, head: int) -> dict[datetime, dict[datetime, int]]:
+def _touches(job: Job, head: int) -> dict[datetime, dict[datetime, int]]:
     """Rows by partition and touched hour, from the manifests alone: the second partition column is the touched hour."""
-    lake = deployment.lake
+    lake, table = job.deployment.lake, job.table
     found: dict[datetime, dict[datetime, int]] = {}
-    for file in lake.files(table, lake.load(table), head, list(span.partitions())).values():
+    for file in lake.files(table, lake.load(table), head, list(job.span.partitions())).values():
         touched = found.setdefault(lake.partition_of(table, file), {})
         hour = moment_of(file.partition[1], HOUR)
         touched[hour] = touched.get(hour, 0) + file.record_count

@@ -132,4 +132,4 @@ def _judge(table: Table, build: Build, span: Range, suite: Suite, engine: str, d
         return judge(suite, rows, partitions, column)
     with session.session_of(str(uuid.uuid4())) as spark:
         frame: DataFrame = spark.read.option("versionAsOf", str(build.snapshot_id)).table(f"{CATALOG}.{table.name}")
-        return judge(suite, frame.filter(frames.condition(table, span, deployment.lake)), partitions, column)
+        return judge(suite, frame.filter(frames.condition(deployment.lake.ddl(table), span)), partitions, column)

@@ -16,6 +16,7 @@ import pytest
 from feedmill.connections import CATALOG
 from feedmill.flow.rows import frames
 from feedmill.flow.rows.parquet import read_schema
+from feedmill.flow.rows.readers import Read, Reader
 from feedmill.lake.catalog import Lake
 from feedmill.ledger.models import File
 from feedmill.spec import Files, Input, Maintainer, Source, Table
@@ -151,15 +152,6 @@ def test_a_column_has_the_type_that_spark_itself_gives_it(spark: Any, tmp_path: 
     assert given.collect() == own.collect()
 
 
-class Ddls:
-    """As much of a lake as records() asks for."""
-
-    def ddl(self, table: Table) -> Any:
-        from feedmill.lake.ddl import read
-
-        return read(Path(__file__).resolve().parents[3] / table.ddl_path)
-
-
 def test_a_file_with_a_defect_is_one_record_with_its_reason_beside_the_rows_of_the_others(
     spark: Any, tmp_path: Path
 ) -> None:
@@ -172,9 +164,8 @@ def test_a_file_with_a_defect_is_one_record_with_its_reason_beside_the_rows_of_t
     entry = Files("events")
     reader = Table("events.landed", HOUR, [entry], TEAM, 2, days(9))
     sources: dict[str, Source] = {"events_jsonl": SOURCE}
-    lake: Any = Ddls()
-    span = reader.one(START)
-    rows = frames.records(spark, entry, reader, span, [registered(good), broken], lake, sources).collect()
+    reads = Reader(reader, reader.one(START), "arrival_hour")
+    rows = frames.records(spark, entry, reads, [registered(good), broken], sources).collect()
     by_line = {(row["source_file"].rpartition("/")[2], row["line"]): row for row in rows}
     assert by_line.keys() == {("good.jsonl", 1), ("good.jsonl", 2), ("gone.jsonl.gz", None)}
     assert by_line["good.jsonl", 1]["reason"] is None
@@ -183,7 +174,7 @@ def test_a_file_with_a_defect_is_one_record_with_its_reason_beside_the_rows_of_t
     defect = by_line["gone.jsonl.gz", None]
     assert (defect["reason"], defect["raw"], defect["source"]) == (broken.defect, None, "events_jsonl")
     assert defect["arrival_hour"].astimezone(UTC) == START
-    nothing = frames.records(spark, entry, reader, span, [], lake, sources)
+    nothing = frames.records(spark, entry, reads, [], sources)
     assert nothing.columns == list(rows[0].asDict())
     assert nothing.count() == 0
 
@@ -197,8 +188,8 @@ def parquet_records(spark: Any, tmp_path: Path, **files: dict[str, Any]) -> dict
     entry = Files("events")
     reader = Table("events.landed", HOUR, [entry], TEAM, 2, days(9))
     given = [registered(tmp_path / f"{name}.parquet", SOURCE.name) for name in files]
-    lake: Any = Ddls()
-    rows = frames.records(spark, entry, reader, reader.one(START), given, lake, {SOURCE.name: SOURCE}).collect()
+    reads = Reader(reader, reader.one(START), "arrival_hour")
+    rows = frames.records(spark, entry, reads, given, {SOURCE.name: SOURCE}).collect()
     assert len(rows) == len(files)
     return {Path(row["source_file"]).stem: row for row in rows}
 
@@ -273,7 +264,8 @@ def test_a_window_s_rows_say_which_day_they_stood_in_and_bear_the_reader_s(spark
     span = Range.one(datetime(2026, 5, 3, tzinfo=UTC), DAY)
     for lookback, lag, expected in ((1, 0, [1, 2]), (1, 1, [1]), (0, 0, None)):
         entry = Input(item_engagement_daily, lookback=days(lookback), lag=days(lag))
-        rows = frames.rows_of(spark, entry, item_engagement_daily, span, snapshot, {}, lake)
+        reads = Reader(item_engagement_daily, span, "day")
+        rows = frames.rows_of(spark, entry, reads, Read(["day"], snapshot_id=snapshot))
         assert {row["day"] for row in rows.collect()} == {date(2026, 5, 3)}
         if expected is None:
             assert "read_day" not in rows.columns
@@ -311,7 +303,8 @@ def test_a_range_s_windows_give_each_partition_the_rows_that_it_would_read_alone
     mine = lake.ddl(reader).partition_column
 
     def read(part: Range) -> list[tuple[Any, str]]:
-        found = frames.rows_of(spark, entry, reader, part, snapshot, {}, lake).select(mine, "item_id")
+        read = Read(["hour"], snapshot_id=snapshot)
+        found = frames.rows_of(spark, entry, Reader(reader, part, mine), read).select(mine, "item_id")
         return sorted((row[mine], row["item_id"]) for row in found.collect())
 
     alone = [row for partition in span.partitions() for row in read(reader.one(partition))]
@@ -349,7 +342,8 @@ def test_a_dimension_s_rows_come_once_for_each_partition_that_reads_them(spark: 
     entry = Input(daily, as_of=True)
 
     def read(reader: Table, span: Range, as_of: dict[datetime, datetime], *columns: str) -> list[tuple[Any, ...]]:
-        found = frames.rows_of(spark, entry, reader, span, snapshot, as_of, lake)
+        mine = lake.ddl(reader).partition_column
+        found = frames.rows_of(spark, entry, Reader(reader, span, mine), Read(["day"], as_of, snapshot))
         return sorted({tuple(row) for row in found.select(*columns).collect()})
 
     hourly = Table("rollups.item_engagement_hourly", HOUR, [entry], TEAM, 2, days(9))
@@ -381,12 +375,11 @@ def test_a_window_over_files_gives_each_day_the_records_that_it_would_read_alone
         files.append(file)
     entry = Files("items", lookback=days(1))
     reader = Table("catalog.items", DAY, [entry], TEAM, 2, days(9))
-    lake: Any = Ddls()
 
     def read(span: Range) -> list[tuple[date, str]]:
         begin, end = entry.window(span)
         chosen = [file for file in files if begin <= file.arrival_hour < end]
-        found = frames.records(spark, entry, reader, span, chosen, lake, {"items_jsonl": SOURCE})
+        found = frames.records(spark, entry, Reader(reader, span, "day"), chosen, {"items_jsonl": SOURCE})
         return sorted((row["day"], row["item_id"]) for row in found.select("day", "item_id").collect())
 
     span = Range(start + days(1), start + days(4), DAY)

@@ -18,6 +18,7 @@ import pytest
 from feedmill.deployment import Deployment
 from feedmill.flow.build import build
 from feedmill.flow.check import check
+from feedmill.flow.job import Job
 from feedmill.flow.publish import publish
 from feedmill.landing.land import land
 from feedmill.timeline import DAY, HOUR
@@ -76,7 +77,7 @@ def rows_of(deployment: Deployment, name: str) -> pa.Table:
 
 def make(deployment: Deployment, name: str, start: datetime, end: datetime) -> None:
     table = deployment.tables[name]
-    built = build(table, table.range(start, end), deployment, "test/kuairand")
+    built = build(Job(table, table.range(start, end), deployment, "test/kuairand"))
     check(table, built.build_id, deployment)
     publish(table, built.build_id, deployment.ledger, deployment.lake)
 

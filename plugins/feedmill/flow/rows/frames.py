@@ -10,7 +10,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import reduce
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -20,8 +20,8 @@ import fsspec
 
 from feedmill.connections import CATALOG
 from feedmill.flow.rows.parquet import UnreadableError, read_schema
-from feedmill.flow.rows.readers import for_reader, reader_column, readers, within
-from feedmill.lake.catalog import Lake
+from feedmill.flow.rows.readers import Read, Reader, for_reader, reader_column, readers, within
+from feedmill.lake.schema import Ddl
 from feedmill.spec import FileKind, Files, Input, Source, Table
 from feedmill.timeline import Range
 
@@ -41,13 +41,7 @@ _PLACE = "source_file string, line bigint, received_at timestamp, arrival_hour t
 
 
 def records(
-    spark: SparkSession,
-    entry: Files,
-    reader: Table,
-    span: Range,
-    registered: Iterable[File],
-    lake: Lake,
-    sources: dict[str, Source],
+    spark: SparkSession, entry: Files, reader: Reader, registered: Iterable[File], sources: Mapping[str, Source]
 ) -> DataFrame:
     """Every row of the registered files, good and bad; a file with a defect is one row with its reason."""
     from pyspark.sql import functions as F
@@ -79,32 +73,22 @@ def records(
         if broken:
             parts.append(spark.createDataFrame(broken, _PLACE).withColumn("source", F.lit(name)))
     union = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
-    column = lake.ddl(reader).partition_column
-    if column == "arrival_hour":
+    if reader.column == "arrival_hour":
         return union
     arrived = F.col("arrival_hour")
     if entry.lookback:
-        return union.withColumn(column, readers(arrived, entry.lookback, timedelta(0), reader, span))
-    return union.withColumn(column, reader_column(arrived, reader))
+        mine = readers(arrived, entry.lookback, timedelta(0), reader.table, reader.span)
+        return union.withColumn(reader.column, mine)
+    return union.withColumn(reader.column, reader_column(arrived, reader.table))
 
 
-def rows_of(
-    spark: SparkSession,
-    entry: Input,
-    reader: Table,
-    span: Range,
-    snapshot_id: int | None,
-    as_of: Mapping[datetime, datetime],
-    lake: Lake,
-) -> DataFrame:
+def rows_of(spark: SparkSession, entry: Input, reader: Reader, read: Read) -> DataFrame:
     """The input's rows that the pass reads, as of the pinned snapshot, with the reader's partition column."""
-    if snapshot_id is None:
+    if read.snapshot_id is None:
         frame = spark.table(f"{CATALOG}.{entry.table.name}").limit(0)
     else:
-        frame = at_snapshot(spark, entry.table, snapshot_id)
-    return for_reader(
-        frame, entry, reader, span, as_of, lake.ddl(entry.table).partitioned_by, lake.ddl(reader).partition_column
-    )
+        frame = at_snapshot(spark, entry.table, read.snapshot_id)
+    return for_reader(frame, entry, reader, read)
 
 
 def at_snapshot(spark: SparkSession, table: Table, snapshot_id: int) -> DataFrame:
@@ -113,11 +97,11 @@ def at_snapshot(spark: SparkSession, table: Table, snapshot_id: int) -> DataFram
     return reader.table(f"{CATALOG}.{table.name}")
 
 
-def condition(table: Table, span: Range, lake: Lake) -> Column:
+def condition(ddl: Ddl, span: Range) -> Column:
     """The rows of a range, as a Spark condition on the partition column."""
     from pyspark.sql import functions as F
 
-    return within(F.col(lake.ddl(table).partition_column), span)
+    return within(F.col(ddl.partition_column), span)
 
 
 def _facts(spark: SparkSession, frame: DataFrame, group: list[File]) -> DataFrame:

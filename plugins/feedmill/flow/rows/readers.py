@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,25 +14,36 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def for_reader(
-    frame: DataFrame,
-    entry: Input,
-    reader: Table,
-    span: Range,
-    as_of: Mapping[datetime, datetime],
-    theirs: Sequence[str],
-    mine: str,
-) -> DataFrame:
-    """The rows of an input that partitions of ``span`` read, with the reader's partition column, ``mine``.
+@dataclass(frozen=True)
+class Reader:
+    """Who reads: a table, for the range of one pass, and its partition column."""
 
-    ``theirs``: the input's partition columns. ``as_of``: of a dimension, which of its partitions each partition reads.
+    table: Table
+    span: Range
+    column: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """What is read of an input: its pinned snapshot, and of a dimension, which partition each of the reader's reads."""
+
+    partitioned_by: Sequence[str]
+    as_of: Mapping[datetime, datetime] = field(default_factory=dict)
+    snapshot_id: int | None = None
+    """The pinned snapshot; None: the input has none, and no rows."""
+
+
+def for_reader(frame: DataFrame, entry: Input, reader: Reader, read: Read) -> DataFrame:
+    """The rows of an input that the reader's partitions read, with the reader's partition column.
+
     Of windows and dimensions, a row comes once for each partition that reads it. Where their partitions are called as
     the reader's (days for a day), each row says in ``read_day`` or ``read_hour`` which one it stood in.
     """
     from pyspark.sql import functions as F
 
+    theirs, mine, span = read.partitioned_by, reader.column, reader.span
     if entry.as_of:
-        return _by_readers(frame, theirs[0], mine, as_of, entry, reader)
+        return _by_readers(frame, entry, reader, read)
     if entry.by == "touches":
         # The second partition column is the reader's hour: it prunes, whatever arrival hour a row came in.
         return frame.filter(within(F.col(theirs[1]), span)).withColumn(mine, F.col(theirs[1]))
@@ -43,8 +55,8 @@ def for_reader(
             return kept
         kept = kept.withColumn(f"read_{mine}", column)
     if entry.lookback:
-        return kept.withColumn(mine, readers(column, entry.lookback, entry.lag, reader, span))
-    return kept.withColumn(mine, reader_column(column, reader))
+        return kept.withColumn(mine, readers(column, entry.lookback, entry.lag, reader.table, span))
+    return kept.withColumn(mine, reader_column(column, reader.table))
 
 
 def within(column: Column, span: Range) -> Column:
@@ -78,17 +90,16 @@ def readers(theirs: Column, lookback: timedelta, lag: timedelta, reader: Table, 
     return F.explode(F.transform(found, lambda moment: F.to_date(moment)) if reader.every is DAY else found)
 
 
-def _by_readers(
-    frame: DataFrame, theirs: str, mine: str, as_of: Mapping[datetime, datetime], entry: Input, reader: Table
-) -> DataFrame:
+def _by_readers(frame: DataFrame, entry: Input, reader: Reader, read: Read) -> DataFrame:
     """The dimension's rows once for each partition of the reader that reads them, as ``as_of`` has it."""
     from pyspark.sql import functions as F
 
-    pairs = [(_value(read, entry.table.every), _value(reading, reader.every)) for reading, read in as_of.items()]
-    kept = frame.filter(F.col(theirs).isin(sorted({read for read, _ in pairs})))
+    theirs, mine, every = read.partitioned_by[0], reader.column, reader.table.every
+    pairs = [(_value(there, entry.table.every), _value(here, every)) for here, there in read.as_of.items()]
+    kept = frame.filter(F.col(theirs).isin(sorted({there for there, _ in pairs})))
     if theirs == mine:
         kept, theirs = kept.withColumnRenamed(mine, f"read_{mine}"), f"read_{mine}"
-    kinds = (f"{theirs} {_kind(entry.table.every)}", f"{mine} {_kind(reader.every)}")
+    kinds = (f"{theirs} {_kind(entry.table.every)}", f"{mine} {_kind(every)}")
     return kept.join(F.broadcast(frame.sparkSession.createDataFrame(pairs, ", ".join(kinds))), theirs)
 
 
