@@ -32,14 +32,7 @@ def test_a_build_that_airflow_ends_knows_so_before_its_query_is_cancelled(
     task = Build(task_id="build", table="events.landed")
     told: list[tuple[str, bool]] = []
 
-    def built(
-        _table: object,
-        _span: object,
-        _deployment: object,
-        _owner: str,
-        started: Callable[[str], None],
-        stopped: Callable[[], bool],
-    ) -> Any:
+    def built(_job: object, started: Callable[[str], None], stopped: Callable[[], bool]) -> Any:
         assert not stopped()
         started("session")
         monkeypatch.setattr("feedmill.spark.session.interrupt", lambda session: told.append((session, stopped())))
