@@ -72,9 +72,16 @@ def test_what_late_events_touch_before_the_history_was_never_built_and_is_no_wor
         states = picture.status(table).states(partition)
         assert State.NEVER_BUILT in states, table
         assert not set(states) & (NEEDS_A_BUILD | NEEDS_A_PERSON), table
-    assert picture.status(CLEAN).states(old) == (State.NEVER_BUILT,), "it can be restated at once"
-    assert State.BLOCKED in picture.status(HOURLY).states(old), "its input comes first"
+    roots = {table: [str(root) for root in picture.blocked_by(table, old)] for table in (CLEAN, HOURLY)}
+    assert roots == {CLEAN: ["e.landed 2026-04-11T00"], HOURLY: ["e.landed 2026-04-11T00"]}, "inputs come first"
     assert picture.status(CLEAN).states(old + hours(1)) == (), "nothing touches its neighbour"
+
+
+def test_old_hours_that_are_restated_wait_for_their_arrival_hours_though_their_history_begins_later() -> None:
+    old = DAY_1 - days(3)
+    lacks = missing(CLEAN, CLEAN.one(old), Facts(since=DAY_1))
+    assert [str(spot) for spot in lacks] == ["e.landed 2026-04-28T00"]
+    assert missing(CLEAN, CLEAN.one(old), Facts({LANDED.name: fresh(old)}, since=DAY_1)) == []
 
 
 def test_a_registered_file_of_an_hour_before_the_history_is_listed() -> None:

@@ -69,6 +69,8 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Spot]:
     """The input partitions that the range needs and that are not published, in order.
 
     - Files never keep a build waiting: an hour has whatever arrived in it.
+    - By touches, it needs the arrival hours of the same names, before the table's history too: whoever restates old
+      hours would otherwise publish them empty while their arrival hours are still at work.
     - A window needs its input's partitions from :func:`history` on, and those of the range itself. Of earlier ones
       it reads what is published, so that an old hour that was restated alone is no gap.
     - Of an ``as_of`` input any partition that has ended will do, and where it is ``optional``, none.
@@ -77,16 +79,13 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Spot]:
     for entry in table.inputs:
         if not isinstance(entry, Input):
             continue
-        begins, known = history(entry.table, facts)
+        begins = history(entry.table, facts)
         if entry.as_of:
             if not entry.optional and as_of_partition(entry, table, span.start, facts) is None:
                 found.append(Spot(entry.table, entry.table.every.floor(_limit(entry, table, span.start))))
             continue
         start, end = entry.window(span)
-        if entry.by == "touches" and known:
-            # Earlier arrival hours than the first are read where they touch the range, and are not waited for.
-            start = max(start, begins or start)
-        elif entry.lookback:
+        if entry.lookback:
             start = max(start, min(span.start, begins or span.start))
         if start < end:
             # What has expired is not waited for: it freezes its readers.
@@ -99,15 +98,15 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Spot]:
     return found
 
 
-def history(table: Table, facts: Facts) -> tuple[datetime | None, bool]:
-    """Where the table's history begins, and whether the map or FEEDMILL_SINCE says so.
+def history(table: Table, facts: Facts) -> datetime | None:
+    """Where the table's history begins, by the map or FEEDMILL_SINCE.
 
-    Otherwise it begins with the first published partition; None: there is none.
+    If neither says so, it begins with the first published partition; None: there is none.
     """
     since = table.since or facts.since
     if since is not None:
-        return table.every.floor(since), True
-    return min(facts.published.get(table.name, {}), default=None), False
+        return table.every.floor(since)
+    return min(facts.published.get(table.name, {}), default=None)
 
 
 def _limit(entry: Input, table: Table, partition: datetime) -> datetime:

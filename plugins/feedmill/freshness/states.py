@@ -686,7 +686,6 @@ class _Computation:
         theirs = self.picture.columns.published.get(entry.table.name, Series())
         every = entry.table.every
         since = entry.table.since or self.picture.columns.since
-        known = since is not None
         first = theirs.published_places()[:1]
         begins = place_of(since, every) if since is not None else (int(first[0]) if len(first) else None)
         if entry.as_of:
@@ -699,9 +698,7 @@ class _Computation:
             low = start + step * np.arange(self.count)
             high = low + width
             own = np.floor_divide(self.places * seconds(self.every.length), seconds(every.length))
-            if entry.by == "touches" and known and begins is not None:
-                low = np.maximum(low, begins)
-            elif entry.lookback:
+            if entry.lookback:
                 low = np.maximum(low, own if begins is None else np.minimum(own, begins))
             if begins is None:
                 nothing = low >= high
