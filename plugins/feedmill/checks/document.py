@@ -11,9 +11,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from feedmill.checks.kinds import KINDS, ArgumentError, Kind
+from feedmill.errors import Exit, FeedmillError, Turn
 
 
-class FieldErrors(ValueError):  # noqa: N818 - it is a list of them
+class FieldErrors(FeedmillError, ValueError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):  # noqa: N818 - it is a list of them
     """What is wrong with a document, field by field: ``expectations[3].kwargs.column: field required``."""
 
     def __init__(self, problems: Sequence[str]):

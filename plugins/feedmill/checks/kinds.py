@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
 
 from feedmill.checks import words
 from feedmill.checks.query import Rows, literal, literals, name, outside, text
+from feedmill.errors import Exit, FeedmillError, Turn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ KINDS: Mapping[str, type[Kind]] = _KINDS
 """The class of each expectation type, by the type."""
 
 
-class ArgumentError(ValueError):
+class ArgumentError(FeedmillError, ValueError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """An argument of an expectation is wrong; ``argument`` names it, and is empty where it is about several."""
 
     def __init__(self, argument: str, problem: str):
