@@ -536,7 +536,7 @@ class _Computation:
         unpublished = ~published & ~frozen & due
         late = unpublished & self._past_deadline()
         before = ~published & ~frozen & ended & ~gone & kept & ~known
-        never = before & self._touched() if self.since is not None else np.zeros(self.count, bool)
+        never = before & self._touched() if self.since is not None and before.any() else np.zeros(self.count, bool)
         building = self._marked(self.picture.building.get(self.table.name, ()))
         held = self._at(self.picture.held.get(self.table.name, {})) & ~gone
         failed = self._failed(begin) & ~gone & (~published | stale)
