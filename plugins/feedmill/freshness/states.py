@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from feedmill.freshness.facts import AirflowFacts, Cause, Facts, Held, Knowledge, Spot, Try
+from feedmill.freshness.facts import AirflowFacts, Cause, Facts, Held, Knowledge, Published, Spot, Try
 from feedmill.freshness.series import (
     NOTHING,
     Columns,
@@ -217,7 +217,7 @@ class Picture:
 
     def facts_of(self, table: Table, partition: datetime) -> Facts:
         """The facts that the definitions of :mod:`feedmill.freshness.staleness` need to judge one partition."""
-        published: dict[str, dict[datetime, object]] = {}
+        published: dict[str, dict[datetime, Published]] = {}
         expired: dict[str, set[datetime]] = {}
         files: dict[str, dict[datetime, int]] = {}
         touches: dict[str, dict[datetime, dict[datetime, int]]] = {}
@@ -267,7 +267,7 @@ class Picture:
                 )
             else:
                 take(entry.table, range(place_of(start, every), place_of(end, every)))
-        return Facts(published, files, touches, expired, self.columns.since)  # type: ignore[arg-type]
+        return Facts(published, files, touches, expired, self.columns.since)  # type: ignore[arg-type]  # files by name
 
 
 def status_of(table: Table, known: Knowledge, now: datetime) -> TableStatus:
