@@ -197,6 +197,10 @@ class Table:
         """Relative to the project."""
         return Path("tests/spark", self.schema, f"test_{self.short_name}.py")
 
+    def kept_until(self, partition: datetime) -> datetime:
+        """When a partition passes its retention."""
+        return partition + self.every.length + self.keep
+
     def one(self, partition: datetime) -> Range:
         """The range of one of its partitions."""
         return Range.one(partition, self.every)

@@ -164,8 +164,8 @@ def test_a_landed_file_has_until_the_next_hour_s_build_to_be_registered() -> Non
 
 DAILY = Table("demo.daily", DAY, [Files("items", days(3))], TEAM, 2, days(400))
 MAY_10 = datetime(2026, 5, 10, 12, tzinfo=UTC)
-HOURLY_FROM_2 = Reader(TABLE, hours(0), START + hours(2))
-DAILY_FROM_8 = Reader(DAILY, days(3), datetime(2026, 5, 8, tzinfo=UTC))
+HOURLY_FROM_2 = Reader(TABLE, hours(0), START + hours(2), False)
+DAILY_FROM_8 = Reader(DAILY, days(3), datetime(2026, 5, 8, tzinfo=UTC), False)
 
 
 @pytest.mark.parametrize(
@@ -178,13 +178,13 @@ DAILY_FROM_8 = Reader(DAILY, days(3), datetime(2026, 5, 8, tzinfo=UTC))
         ([HOURLY_FROM_2], START + hours(1), Astray.BEFORE),
         ([HOURLY_FROM_2], START + hours(2), None),
         ([HOURLY_FROM_2], START + hours(4), None),
-        ([replace(HOURLY_FROM_2, first=MAY_10)], MAY_10 - hours(2), None),
-        ([replace(HOURLY_FROM_2, first=MAY_10)], MAY_10 - hours(3), Astray.BEFORE),
-        ([replace(HOURLY_FROM_2, first=None)], START, None),
-        ([HOURLY_FROM_2, replace(HOURLY_FROM_2, first=None)], START, None),
+        ([replace(HOURLY_FROM_2, since=MAY_10)], MAY_10 - hours(2), None),
+        ([replace(HOURLY_FROM_2, since=MAY_10)], MAY_10 - hours(3), Astray.BEFORE),
+        ([replace(HOURLY_FROM_2, since=None)], START, None),
+        ([HOURLY_FROM_2, replace(HOURLY_FROM_2, since=None)], START, None),
         ([HOURLY_FROM_2, DAILY_FROM_8], datetime(2026, 5, 5, tzinfo=UTC), None),
-        ([replace(HOURLY_FROM_2, first=MAY_10), DAILY_FROM_8], datetime(2026, 5, 5, tzinfo=UTC), None),
-        ([replace(HOURLY_FROM_2, first=MAY_10), DAILY_FROM_8], datetime(2026, 5, 4, 23, tzinfo=UTC), Astray.BEFORE),
+        ([replace(HOURLY_FROM_2, since=MAY_10), DAILY_FROM_8], datetime(2026, 5, 5, tzinfo=UTC), None),
+        ([replace(HOURLY_FROM_2, since=MAY_10), DAILY_FROM_8], datetime(2026, 5, 4, 23, tzinfo=UTC), Astray.BEFORE),
         ([HOURLY_FROM_2], datetime(2006, 5, 1, 13, tzinfo=UTC), Astray.TOO_OLD),
     ],
     ids=[
@@ -192,8 +192,8 @@ DAILY_FROM_8 = Reader(DAILY, days(3), datetime(2026, 5, 8, tzinfo=UTC))
         "a wrong year of what nobody reads",
         "two hours on",
         "the next hour, by a clock that is ahead",
-        "before the first published hour",
-        "the first published hour",
+        "before the history",
+        "the first hour of the history",
         "overdue, which status says",
         "an hour that has ended a moment ago",
         "an hour that has ended before",
@@ -220,11 +220,12 @@ def test_a_file_that_no_build_reads_is_named_by_its_folder_and_with_the_ranges_t
     early = [
         Unread(f"file:///log/2026-05-0{n}T00/{m}", "events", START + days(n - 1), MAY_10) for n in (1, 2) for m in "ab"
     ]
-    readers = [replace(HOURLY_FROM_2, first=MAY_10), DAILY_FROM_8]
+    readers = [replace(HOURLY_FROM_2, since=MAY_10), DAILY_FROM_8]
     (found,) = findings(Facts(MAY_10, 1, 1, unread=early, readers={"events": readers}))
     assert (found.ill, len(found.names)) == (NotRead.ill, 4)
     assert found.what == (
-        "no scheduled build reads 4 registered files, because the hour is before the first published hour: "
+        "no scheduled build reads 4 registered files, because the hour is before the history of the tables that "
+        "read it: "
         "file:///log/2026-05-01T00 (2), file:///log/2026-05-02T00 (2)"
     )
     assert found.mend == (
@@ -232,6 +233,9 @@ def test_a_file_that_no_build_reads_is_named_by_its_folder_and_with_the_ranges_t
         "`feedmill build demo.daily --start 2026-05-04 --end 2026-05-08`, "
         "or trigger the tables' DAGs with the same start and end."
     )
+    given = [replace(one, is_given=True) for one in readers]
+    (found,) = findings(Facts(MAY_10, 1, 1, unread=early, readers={"events": given}))
+    assert "`feedmill build demo.hourly --start 2026-05-01T00 --end 2026-05-02T01`" in found.mend, "no later one is due"
     at_work = Worker("b1", DAILY.name, "dag/run", hours(0))
     facts = Facts(MAY_10, 1, 1, workers=[at_work], unread=early, readers={"events": readers})
     assert NotRead.ill not in {one.ill for one in findings(facts)}, "of history that is built, hours come as they may"
@@ -261,6 +265,30 @@ def test_late_files_of_an_hour_before_the_first_are_found_until_it_is_built(
     assert f"run `feedmill build demo.hourly --start {begin} --end {end}`, " in found.mend
     shop.publish(shop.build(Range(early, newest, HOUR), {}, 2))
     assert see() == []
+
+
+def test_the_history_begins_where_the_map_says_though_earlier_hours_are_published(
+    shop: Workshop, deployment: Deployment
+) -> None:
+    """As in `status`, which calls an unpublished hour before it never built, and not overdue."""
+    newest = HOUR.floor(datetime.now(UTC)) - hours(2)
+    shop.publish(shop.build(Range.one(newest - hours(9), HOUR), {newest - hours(9): 4}, 1))
+    folder = Path(deployment.lake.landing.removeprefix("file://")) / "log" / HOUR.name_of(newest - hours(5))
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_text("{}\n")
+    landing.discover(deployment.lake.landing, deployment.sources, ["events"], deployment.ledger, datetime.now(UTC))
+
+    def see(since: datetime | None) -> list[Finding]:
+        table = replace(shop.table, since=since)
+        now = datetime.now(UTC) + timedelta(hours=3)
+        return findings(examination.examine(replace(deployment, tables=Map([table])), [table], now))
+
+    assert see(None) == [], "it lies between published hours, and status says that it is overdue"
+    (found,) = see(newest)
+    first, end = HOUR.name_of(newest - hours(5)), HOUR.name_of(newest - hours(4))
+    assert found.ill == NotRead.ill
+    assert f"`feedmill build demo.hourly --start {first} --end {end}`" in found.mend
+    assert see(newest - hours(5)) == []
 
 
 def test_a_file_of_a_year_to_come_is_found_until_it_is_moved_and_its_registration_removed(

@@ -88,8 +88,10 @@ def test_a_frozen_partition_is_neither_stale_nor_outdated_nor_overdue_and_a_held
         expired={"e.clean": {DAY_1, DAY_1 + days(1)}},
     )
     known = Knowledge(facts, held={"r.daily": {DAY_1 + days(1): Held("b1", "3 rows")}}, identities={"r.daily": "code"})
-    first, second = status_of(DAILY, known, DAY_1 + days(60)).cells[:2]
+    status = status_of(DAILY, known, DAY_1 + days(60))
+    first, second = status.cells[:2]
     assert (first.states, first.rows) == ((State.FROZEN,), 5)
+    assert not status.is_by_today(DAY_1), "it is not outdated, and its rows may have other columns all the same"
     assert first.why == "it needs e.clean 2026-05-01T00, which has passed its retention"
     assert second.states == (State.HELD, State.FROZEN)
     assert State.FROZEN not in NEEDS_A_BUILD

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
@@ -15,6 +16,8 @@ from feedmill.deployment import Deployment
 from feedmill.doctor.facts import Facts, Reader, Recorded, TableFacts, Unread, Unrecorded, Waiting, Worker
 from feedmill.flow import publish
 from feedmill.freshness.identity import identity
+from feedmill.freshness.load import Look
+from feedmill.freshness.states import Picture
 from feedmill.lake import ddl as ddl_module
 from feedmill.lake.commits import commits
 from feedmill.lake.ddl import IncompatibleError
@@ -39,32 +42,38 @@ def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, r
     Raises:
         SparkUnavailableError: with ``rows``, if the Spark server does not answer.
     """
-    looked = [table_facts(deployment, table, rows) for table in tables]
+    look = Look(deployment.tables)
+    identities = _identities(deployment, tables) if rows else {}
+    looked = [table_facts(deployment, table, look, identities, now, rows) for table in tables]
     found = landing.landed(deployment.lake.landing, deployment.sources.values())
     waiting, altered, misplaced = _files(deployment, found, rows)
     with deployment.ledger.transaction() as session:
+        readers_of = readers(look.again(session, identities, now))
         not_read = unread(session, deployment, found)
         counter = session.execute(select(Counter)).scalar_one()
         at_work = workers(session, tables)
-        readers_of = readers(session, deployment)
     return Facts(now, counter.epoch, counter.value, looked, at_work, altered, waiting, misplaced, not_read, readers_of)
 
 
-def table_facts(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
-    """Look at one table. Its lock is held, so that no publish is between its commit and its rows in the ledger."""
+def table_facts(
+    deployment: Deployment, table: Table, look: Look, identities: Mapping[str, str], now: datetime, rows: bool
+) -> TableFacts:
+    """Look at one table. Its lock is held, so that no publish is between its commit and its rows in the ledger.
+
+    What is published, expired or made by other code is the answer of ``look``.
+    """
     ledger, lake = deployment.ledger, deployment.lake
     with ledger.table_lock(table.name):
         iceberg = lake.load_if_exists(table)
         # Iceberg is read first: a build's row in the ledger is older than its branch.
         with ledger.transaction() as session:
-            found = list(session.scalars(select(Partition).where(Partition.table_name == table.name)))
-            # Retention writes `expired` before it deletes, and may be between the two.
-            expired = {row.partition for row in found if row.expired_at is not None}
-            today = _identity(deployment, table) if rows else None
+            # First: a look takes the transaction's snapshot.
+            status = look.again(session, identities, now).status(table)
+            found = session.scalars(select(Partition).where(Partition.table_name == table.name))
             recorded = {
-                row.partition: Recorded(row.rows, row.digest, today is None or row.identity == today)
+                row.partition: Recorded(row.rows, row.digest, status.is_by_today(row.partition))
                 for row in found
-                if row.expired_at is None
+                if status.is_published(row.partition)
             }
             intents = tuple(intent.build_id for intent in publishes.open_intents(session, table.name))
             if iceberg is None:
@@ -77,7 +86,8 @@ def table_facts(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
     if head is not None:
         for task in iceberg.scan(snapshot_id=head.snapshot_id).plan_files():
             partition = lake.partition_of(table, task.file)
-            if partition in expired:
+            # Retention writes `expired` before it deletes, and may be between the two.
+            if status.is_expired(partition):
                 continue
             on_main[partition] = on_main.get(partition, 0) + task.file.record_count
     digests, no_digests = None, None
@@ -98,6 +108,16 @@ def table_facts(deployment: Deployment, table: Table, rows: bool) -> TableFacts:
         unknown,
         _ddl(deployment, table, iceberg),
     )
+
+
+def left_branches(deployment: Deployment, table: Table) -> list[str]:
+    """Builds whose branches nobody needs any more."""
+    with deployment.ledger.table_lock(table.name):
+        iceberg = deployment.lake.load_if_exists(table)
+        if iceberg is None:
+            return []
+        with deployment.ledger.transaction() as session:
+            return list(_branches(session, iceberg)[0])
 
 
 def _branches(session: Session, iceberg: IcebergTable) -> tuple[dict[str, str], list[str]]:
@@ -125,11 +145,13 @@ def _settled(session: Session, build: Build) -> bool:
     return not session.execute(wrote.except_(moved.union(superseded)).limit(1)).first()
 
 
-def _identity(deployment: Deployment, table: Table) -> str | None:
-    try:
-        return identity(table, deployment.project)
-    except DdlError:
-        return None
+def _identities(deployment: Deployment, tables: Iterable[Table]) -> dict[str, str]:
+    """Today's code of these tables; without those whose DDL cannot be read."""
+    found: dict[str, str] = {}
+    for table in tables:
+        with suppress(DdlError):
+            found[table.name] = identity(table, deployment.project)
+    return found
 
 
 def _other_columns(deployment: Deployment, table: Table, iceberg: IcebergTable, head: Snapshot) -> str | None:
@@ -235,19 +257,15 @@ def _files(
     return waiting, altered, misplaced
 
 
-def readers(session: Session, deployment: Deployment) -> dict[FileKind, list[Reader]]:
+def readers(seen: Picture) -> dict[FileKind, list[Reader]]:
     """The tables that read each kind of file. All tables of the map count: they share the landing zone."""
-    query = select(Partition.table_name, func.min(Partition.partition)).group_by(Partition.table_name)
-    firsts = dict(session.execute(query).tuples().all())
-    return {
-        kind: [
-            Reader(table, entry.lookback, firsts.get(table.name))
-            for table in deployment.tables
-            for entry in table.inputs
-            if isinstance(entry, Files) and entry.kind == kind
-        ]
-        for kind in KINDS
-    }
+    found: dict[FileKind, list[Reader]] = {kind: [] for kind in KINDS}
+    for table in seen.tables.values():
+        for entry in table.inputs:
+            if isinstance(entry, Files):
+                status = seen.status(table)
+                found[entry.kind].append(Reader(table, entry.lookback, status.since, status.is_since_given))
+    return found
 
 
 def _is_whole(file: File) -> bool:

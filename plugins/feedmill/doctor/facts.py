@@ -87,8 +87,10 @@ class Reader:
 
     table: Table
     lookback: timedelta
-    first: datetime | None
-    """Its first partition that was ever published, if any. From there on `status` knows what is overdue."""
+    since: datetime | None
+    """Where its history begins, as `status` has it; None: nobody knows yet."""
+    is_given: bool
+    """Whether the map or FEEDMILL_SINCE says so. Else it is the first published partition, and moves with it."""
 
     def newest(self, hour: datetime) -> datetime:
         """Its newest partition that reads the files of an arrival hour."""
@@ -96,7 +98,7 @@ class Reader:
 
     def kept_until(self, hour: datetime) -> datetime:
         """When retention deletes the last partition that was built from an arrival hour."""
-        return self.newest(hour) + self.table.every.length + self.table.keep
+        return self.table.kept_until(self.newest(hour))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from feedmill.doctor import examination
 from feedmill.doctor.facts import Facts, Reader, Unread, Waiting
 from feedmill.doctor.rule import Finding, Rule, counted, first_of
+from feedmill.freshness.load import picture
 from feedmill.landing import discover as landing
 from feedmill.ledger import files
 from feedmill.spec import FileKind, Table
@@ -112,7 +113,7 @@ class Astray(StrEnum):
     """Why no scheduled build reads a registered file: the end of a sentence that starts with its hour."""
 
     TO_COME = "is still to come"
-    BEFORE = "is before the first published hour"
+    BEFORE = "is before the history of the tables that read it"
     TOO_OLD = "was past its retention when the file arrived"
 
 
@@ -130,7 +131,7 @@ def astray(file: Unread, readers: Sequence[Reader], now: datetime) -> Astray | N
         return Astray.TO_COME
     if not readers or hour + HOUR.length + GRACE >= now:
         return None
-    if any(one.first is None or one.newest(hour) >= one.first for one in readers):
+    if any(one.since is None or one.newest(hour) >= one.since for one in readers):
         return None
     kept = max(one.kept_until(hour) for one in readers)
     if kept > now:
@@ -176,7 +177,8 @@ def forget_moved(deployment: Deployment, _tables: Sequence[Table], now: datetime
     """Remove the registrations of files that were moved out of the folder of a wrong hour before a build read them."""
     found = landing.landed(deployment.lake.landing, deployment.sources.values())
     with deployment.ledger.transaction() as session:
-        unread, readers = examination.unread(session, deployment, found), examination.readers(session, deployment)
+        readers = examination.readers(picture(session, deployment.tables, {}, now))
+        unread = examination.unread(session, deployment, found)
         files.forget(session, moved(unread, readers, now), deployment.tables)
 
 
@@ -219,11 +221,17 @@ def _folders(unread: Iterable[Unread]) -> list[str]:
 
 
 def _build(unread: Sequence[Unread], readers: Sequence[Reader], now: datetime) -> str:
-    """What to build: up to the first published partition, or `status` would call the hours in between overdue."""
+    """What to build.
+
+    If nobody has said where a history begins, it is up to its first partition: the hours in between would be overdue.
+    """
     commands = []
     for one in readers:
+        every = one.table.every
         wanted = [one.newest(file.hour) for file in unread if one.kept_until(file.hour) > now]
-        if wanted and one.first is not None:
-            start, end = one.table.every.name_of(min(wanted)), one.table.every.name_of(one.first)
-            commands.append(f"`feedmill build {one.table.name} --start {start} --end {end}`")
+        if wanted and one.since is not None:
+            start, end = min(wanted), max(wanted) + every.length if one.is_given else one.since
+            commands.append(
+                f"`feedmill build {one.table.name} --start {every.name_of(start)} --end {every.name_of(end)}`"
+            )
     return f"To read them, run {' and '.join(commands)}, or trigger the tables' DAGs with the same start and end."

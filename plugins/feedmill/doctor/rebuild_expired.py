@@ -49,7 +49,7 @@ def mark_expired(session: Session, table: Table, held: Mapping[datetime, OnMain]
     """Record as expired the partitions whose retention has passed and whose rows are gone from main."""
     for row in session.scalars(select(Partition).where(Partition.table_name == table.name)):
         is_gone = row.rows and not (row.partition in held and held[row.partition].rows)
-        if is_gone and row.partition + table.every.length + table.keep < now:
+        if is_gone and table.kept_until(row.partition) < now:
             row.expired_at = row.expired_at or now
 
 
@@ -77,9 +77,8 @@ def record_expired_inputs(session: Session, table: Table, epoch: int, now: datet
     for entry in table.inputs:
         if isinstance(entry, Input):
             there = set(_recorded(session, entry.table))
-            past = entry.table.every.length + entry.table.keep
             read = {p for partition in mine for p in _read(entry, table, partition, min(there, default=now))}
-            gone = [p for p in read - there if p + past <= now]
+            gone = [p for p in read - there if entry.table.kept_until(p) <= now]
             _record_gone(session, entry, gone, epoch, now)
 
 

@@ -152,7 +152,7 @@ class OpenIntent(Rule[TableFacts]):
 def drop_branches(deployment: Deployment, tables: Sequence[Table], _now: datetime) -> None:
     """Drop the branches that nobody needs any more."""
     for table in tables:
-        for build_id in examination.table_facts(deployment, table, rows=False).branches:
+        for build_id in examination.left_branches(deployment, table):
             drop_branch(table, build_id, deployment.lake)
 
 

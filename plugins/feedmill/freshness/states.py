@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -289,12 +289,14 @@ class TableStatus:
     """The states of each partition as bits; 0 where the partition is not the table's concern."""
     needs: tuple[_Needs, ...] = field(repr=False)
     """What each input must have published."""
+    since: datetime | None
+    """Where its history begins: from here on partitions are due. None: nobody knows, or its DAG was never started."""
     valid_until: datetime
     """The first moment at which the clock alone changes a state."""
 
     def seen_by(self, picture: Picture) -> TableStatus:
         """The same, as a part of a later picture."""
-        return TableStatus(self.table, picture, self.base, self.mask, self.needs, self.valid_until)
+        return replace(self, picture=picture)
 
     def alike(self, other: TableStatus) -> bool:
         """Whether the states are the same, partition by partition."""
@@ -361,6 +363,25 @@ class TableStatus:
         place = place_of(partition, self.table.every) - self.base
         return _states(int(self.mask[place])) if 0 <= place < len(self.mask) else ()
 
+    @property
+    def is_since_given(self) -> bool:
+        """Whether the map or FEEDMILL_SINCE says where its history begins; else it is the first published partition."""
+        return (self.table.since or self.picture.columns.since) is not None
+
+    def is_published(self, partition: datetime) -> bool:
+        """Whether it is published now, and has not expired."""
+        series = self.picture.columns.published.get(self.table.name)
+        return series is not None and series.published_at(place_of(partition, self.table.every)) is not None
+
+    def is_by_today(self, partition: datetime) -> bool:
+        """Whether today's code made its rows; also of a frozen partition, which is never outdated.
+
+        True where today's code is not known.
+        """
+        series = self.picture.columns.published.get(self.table.name, Series())
+        place = place_of(partition, self.table.every)
+        return not _of_other_code(series, self.picture.identities.get(self.table.name), place, place + 1)[0]
+
     def is_expired(self, partition: datetime) -> bool:
         """Whether it was published and has passed its retention."""
         series = self.picture.columns.published.get(self.table.name)
@@ -389,7 +410,7 @@ class TableStatus:
             case State.FAILED:
                 return _failure(picture, table, partition)
             case State.FROZEN:
-                mine = State.PUBLISHED in self.states(partition) or self._is_published(partition)
+                mine = self.is_published(partition)
                 gone = frozen_because(table, partition, picture.facts_of(table, partition))
                 never = "" if mine else "never published, and "
                 return f"{never}it needs {gone}, which has passed its retention"
@@ -412,10 +433,6 @@ class TableStatus:
                 return f"its rows were made by code {mine_then.identity}, today's is {picture.identities[table.name]}"
             case _:
                 return ""
-
-    def _is_published(self, partition: datetime) -> bool:
-        series = self.picture.columns.published.get(self.table.name)
-        return series is not None and series.published_at(place_of(partition, self.table.every)) is not None
 
 
 @dataclass(frozen=True)
@@ -527,7 +544,8 @@ class _Computation:
         for need in needs:
             blocked |= need.blocked()
         stale = published & ~frozen & self._stale(begin)
-        outdated = published & ~frozen & self._outdated()
+        today = self.picture.identities.get(self.table.name)
+        outdated = published & ~frozen & _of_other_code(self.own, today, self.low, self.high)
         kept = self.places >= self._oldest_kept()
         ended = self.places < self.ended
         begun = self.ended if self.since is None else self.since
@@ -560,7 +578,9 @@ class _Computation:
             (State.PUBLISHED, fine & (rows != 0)),
         ):
             mask |= np.where(flags & shown, state.bit, 0)
-        return TableStatus(self.table, self.picture, self.low, mask, needs, self._valid_until(unpublished & ~late))
+        since = None if self.since is None else moment_of(self.since, self.every)
+        until = self._valid_until(unpublished & ~late)
+        return TableStatus(self.table, self.picture, self.low, mask, needs, since, until)
 
     def _at(self, moments: Iterable[datetime]) -> Flags:
         flags = np.zeros(self.count, bool)
@@ -581,13 +601,6 @@ class _Computation:
         length = seconds(self.every.length)
         now = (self.picture.now - moment_of(0, HOUR)).total_seconds()
         return np.asarray((self.places + 1) * length + due < now)
-
-    def _outdated(self) -> Flags:
-        today = self.picture.identities.get(self.table.name)
-        if today is None:
-            return np.zeros(self.count, bool)
-        code = self.own.codes.index(today) if today in self.own.codes else NOTHING
-        return np.asarray(self.own.identity.within(self.low, self.high) != code)
 
     def _window(self, entry: Input) -> tuple[int, int, int]:
         """By interval: the input's first place that the first partition reads, how many, and the step to the next."""
@@ -760,7 +773,7 @@ class _Computation:
         moments = [moment_of(self.ended + 1, self.every)]
         if waiting.any():
             moments.append(moment_of(int(self.places[waiting][0]) + 1, self.every) + self.table.due)
-        moments.append(moment_of(self._oldest_kept() + 1, self.every) + self.table.keep)
+        moments.append(self.table.kept_until(moment_of(self._oldest_kept(), self.every)))
         return min(moments)
 
 
@@ -783,6 +796,14 @@ def upstream(tables: Iterable[Table]) -> list[Table]:
     for table in tables:
         visit(table)
     return list(found.values())
+
+
+def _of_other_code(series: Series, today: str | None, low: int, high: int) -> Flags:
+    """Of the places ``[low, high)``, those whose rows other code made than today's; none where that is not known."""
+    if today is None:
+        return np.zeros(high - low, bool)
+    code = series.codes.index(today) if today in series.codes else NOTHING
+    return np.asarray(series.identity.within(low, high) != code)
 
 
 def _expired_and_published(series: Series) -> tuple[int, Flags, Flags]:

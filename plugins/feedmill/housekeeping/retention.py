@@ -53,7 +53,7 @@ def _record(table: Table, tables: Map, ledger: Ledger, now: datetime) -> tuple[l
     readers = tables.readers(table)
     with ledger.transaction() as session:
         known = load(session, [table, *readers])
-    old = {p for p in known.published.get(table.name, {}) if p + table.every.length + table.keep <= now}
+    old = {p for p in known.published.get(table.name, {}) if table.kept_until(p) <= now}
     if not old:
         return [], set()
     with ledger.transaction() as session:
