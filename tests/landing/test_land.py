@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from feedmill.landing.land import ArrivalError, land, shift
+from feedmill.errors import Exit
+from feedmill.landing.land import ArrivalError, ZoneError, land, shift
 from include.spark.sources import SOURCES
 
 NOW = datetime(2026, 5, 1, 13, 20, tzinfo=UTC)
@@ -49,6 +50,35 @@ def test_a_name_may_be_as_long_as_the_disk_allows(zone, tmp_path):
     name = "ü" * 124 + ".jsonl"
     put(zone, "events_jsonl", events(tmp_path / name, "2026-05-01T13:00:00Z"))
     assert landed(zone) == [f"events_jsonl/2026-05-01T13/{name}"]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "a file in its place",
+        pytest.param("read-only", marks=pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")),
+    ],
+)
+def test_a_zone_that_takes_no_file_is_told_with_the_way_out(zone, tmp_path, way):
+    if way == "read-only":
+        zone.mkdir(mode=0o500)
+    else:
+        zone.write_text("")
+    path = events(tmp_path / "a.jsonl", "2026-05-01T13:00:00Z")
+    for shift_to in (None, NOW):
+        with pytest.raises(ZoneError, match=r"events_jsonl/2026-05-01T\d\d cannot be written: .*write access") as told:
+            put(zone, "events_jsonl", path, shift_to=shift_to)
+        assert "\n" not in str(told.value)
+        assert told.value.code is Exit.UNREACHABLE
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that opens and cannot be read")
+def test_a_file_that_cannot_be_read_is_told_by_its_name(zone, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(ArrivalError, match=r"a\.jsonl cannot be read: Input/output error"):
+        put(zone, "events_jsonl", path)
+    assert landed(zone) == []
 
 
 def test_the_same_content_again_is_no_error(zone, tmp_path):
@@ -113,7 +143,7 @@ def test_a_reader_sees_a_name_only_when_the_file_is_whole(zone, tmp_path, monkey
         raise OSError("the disk is full")
 
     monkeypatch.setattr(arrivals, "_chunks", broken)
-    with pytest.raises(OSError, match="disk is full"):
+    with pytest.raises(ZoneError, match="disk is full"):
         put(zone, "events_jsonl", events(tmp_path / "a.jsonl", "2026-05-01T13:00:00Z"))
     assert landed(zone) == []
 

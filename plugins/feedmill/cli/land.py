@@ -44,7 +44,7 @@ def land(
     Items have no event times. In a replay they land in the first hour of the events given with them; without events,
     in the hour of DATETIME.
 
-    Exits with 2 if a source, a file or its name is wrong.
+    Exits with 2 if a source, a file or its name is wrong, with 3 if the landing zone takes no file.
     """
     from feedmill import connections
     from feedmill.landing import land as arrivals

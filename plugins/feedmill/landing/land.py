@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeAlias
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from feedmill.connections import ICEBERG
 from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.spec import Source
 from feedmill.timeline import HOUR
@@ -42,6 +43,10 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 
 class ArrivalError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
     """A given file cannot land. The message names it and says what would. Files before it may have landed."""
+
+
+class ZoneError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
+    """The landing zone takes no file: it is read-only, full, or does not answer. Files before it may have landed."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ def land(
 
     Raises:
         ArrivalError: a source is unknown, a file is missing or does not fit, or another file has its name.
+        ZoneError: the landing zone takes no file.
     """
     wanted = [_known(sources, name) for name in names]
     with ExitStack() as stack:
@@ -202,9 +208,12 @@ def _land_as_is(landing: str, found: list[Found], hour: datetime, progress: Prog
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise ArrivalError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _replay(landing: str, found: list[Found], end: datetime, progress: Progress) -> list[Arrival]:
@@ -234,7 +243,7 @@ def _replay(landing: str, found: list[Found], end: datetime, progress: Progress)
                 arrivals.append(zone.put(file.source.name, hour, name, [content]))
     except ArrivalError:
         raise
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ArrivalError(str(error)) from error
     progress(len(arrivals), len(arrivals), "")
     return arrivals
@@ -265,8 +274,22 @@ class _Zone:
 
         Raises:
             ArrivalError: a file of this name with other content is there.
+            ZoneError: the landing zone takes no file.
         """
         folder = f"{self._root.rstrip('/')}/{source}/{HOUR.name_of(hour)}"
+        try:
+            return self._put(source, hour, name, folder, content)
+        except FeedmillError:
+            raise
+        except Exception as error:  # each kind of storage has its own
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            raise ZoneError(
+                f"{self._fs.unstrip_protocol(folder)} cannot be written: {reason}. The user who runs Feedmill needs "
+                f"write access to the landing zone, which connection {ICEBERG} names, and free space in it; then land "
+                "the same files again"
+            ) from error
+
+    def _put(self, source: str, hour: datetime, name: str, folder: str, content: Iterable[bytes]) -> Arrival:
         final, draft = f"{folder}/{name}", f"{folder}/.{uuid.uuid4().hex}"
         fs = self._fs
         fs.makedirs(folder, exist_ok=True)
