@@ -104,6 +104,22 @@ def test_numbers_that_json_has_not_are_null(monkeypatch):
     assert json.loads(result.stdout, parse_constant=pytest.fail) == [{"a": None, "b": None, "c": [0.5, None]}]
 
 
+def test_a_value_cannot_command_the_terminal_and_stays_as_it_is_as_data(monkeypatch):
+    monkeypatch.setattr("feedmill.cli.sql.ledger_and_lake", lambda: (None, None))
+    obeyed = "\x1b]0;title\x07|\x9b2J|\u202egnp.exe|\u2066|\x7f|\n|é|中|שלום"
+    query = f"""select '{obeyed}' as "a\x1b[2J", ['{obeyed}'] as b"""
+    shown = CliRunner().invoke(app, ["sql", query]).stdout
+    assert r"\x1b]0;title\x07|\x9b2J|\u202egnp.exe|\u2066|\x7f|\n|é|中|שלום" in shown
+    assert r"a\x1b[2J" in shown
+    assert not set("\x1b\x07\x9b\u202e\u2066\x7f") & set(shown)
+    assert obeyed in CliRunner().invoke(app, ["sql", "--csv", query]).stdout
+    (row,) = json.loads(CliRunner().invoke(app, ["sql", "--json", query]).stdout)
+    assert row["b"] == [obeyed]
+    wrong = CliRunner().invoke(app, ["sql", "select cast('\x1b[2J' as integer)"])
+    assert r"\x1b[2J" in wrong.stderr
+    assert "\x1b" not in wrong.stderr
+
+
 def test_a_database_that_does_not_answer_is_unreachable_and_says_what_to_do():
     from sqlalchemy import create_engine
     from sqlalchemy.exc import OperationalError

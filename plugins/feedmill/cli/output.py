@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,11 +42,11 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(data, default=plain, indent=2) + "\n")
         elif text is not None:
-            self.console.print(text)
+            self.console.print(harmless(text) if isinstance(text, str) else text)
 
     def note(self, sentence: str, style: str | None = None) -> None:
         """A sentence on stderr."""
-        self.notes.print(sentence, style=style, markup=False, highlight=False)
+        self.notes.print(harmless(sentence), style=style, markup=False, highlight=False)
 
     @contextmanager
     def steps(self, first: str) -> Iterator[Steps]:
@@ -151,6 +152,32 @@ def plain(value: object) -> object:
     return str(value)
 
 
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+_MARKS = {"\u061c", "\u200e", "\u200f"}
+_INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def harmless(text: str, keep: str = "\n\t") -> str:
+    """The text with escapes such as ``\\x1b`` for whatever a terminal would obey.
+
+    Ids and file names come from outside. Control characters (of eight bits, too) can clear the screen, set its title or
+    write to the clipboard; marks of direction make a line read in another order.
+    """
+    return "".join(c if c in keep or not _is_obeyed(c) else _escaped(c) for c in text)
+
+
+def _is_obeyed(character: str) -> bool:
+    return (
+        unicodedata.category(character) in _INVISIBLE
+        or unicodedata.bidirectional(character) in _TURNS
+        or character in _MARKS
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("ascii", "backslashreplace").decode() if ord(character) > 127 else repr(character)[1:-1]
+
+
 def listing(headers: Iterable[str], rows: Iterable[Iterable[Any]], right: Iterable[str] = ()) -> RenderableType:
     """Rows as a table of plain aligned columns; the columns named in ``right`` are numbers."""
     from rich import box
@@ -160,7 +187,7 @@ def listing(headers: Iterable[str], rows: Iterable[Iterable[Any]], right: Iterab
     numbers = set(right)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for header in headers:
-        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+        table.add_column(harmless(header, keep=""), justify="right" if header in numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(harmless(str(cell), keep="")) for cell in row))
     return table

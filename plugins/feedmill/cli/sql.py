@@ -44,7 +44,9 @@ def sql(
 
       feedmill sql --as-of-build 0f3a… "select * from events.clean where duration_ms < 0"
 
-    Exits with 2 if the query is wrong.
+    A query reads the published rows and nothing else: no other file, no other address, and it writes nothing.
+
+    Exits with 1 if another engine deleted rows of a table, with 2 if the query is wrong.
     """
     from feedmill.explore.sql import ask
     from include.tables import TABLES

@@ -10,7 +10,7 @@ import typer
 
 from feedmill.cli.command import ended, output
 from feedmill.cli.options import ledger_and_lake, utc_now
-from feedmill.cli.output import listing
+from feedmill.cli.output import harmless, listing
 from feedmill.errors import Exit
 from feedmill.freshness.states import MEANINGS, NEEDS_A_BUILD, NEEDS_A_PERSON, State, TableStatus
 from feedmill.timeline import DAY, HOUR
@@ -234,7 +234,7 @@ def _builds(tables: list[Table], limit: int) -> None:
             right=("rows", "s"),
         ),
         *(
-            Text(f"{row['build']} {row['state']}: {str(row['error']).splitlines()[0][:200]}")
+            Text(harmless(f"{row['build']} {row['state']}: {str(row['error']).splitlines()[0][:200]}"))
             for row in data
             if row["error"]
         ),

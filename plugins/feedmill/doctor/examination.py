@@ -19,6 +19,7 @@ from feedmill.freshness.identity import identity
 from feedmill.freshness.load import Look
 from feedmill.freshness.states import Picture
 from feedmill.lake import ddl as ddl_module
+from feedmill.lake import row_deletes
 from feedmill.lake.commits import commits
 from feedmill.lake.ddl import IncompatibleError
 from feedmill.lake.schema import DdlError
@@ -83,8 +84,11 @@ def table_facts(
             branches, unknown = _branches(session, iceberg)
     head = iceberg.metadata.snapshot_by_name("main")
     on_main: dict[datetime, int] = {}
+    deletes: list[datetime] = []
     if head is not None:
-        for task in iceberg.scan(snapshot_id=head.snapshot_id).plan_files():
+        tasks = list(iceberg.scan(snapshot_id=head.snapshot_id).plan_files())
+        deletes = [p for p in row_deletes.partitions_of(table, tasks, lake) if p not in expired]
+        for task in tasks:
             partition = lake.partition_of(table, task.file)
             # Retention writes `expired` before it deletes, and may be between the two.
             if status.is_expired(partition):
@@ -99,6 +103,7 @@ def table_facts(
         table,
         recorded,
         on_main,
+        deletes,
         digests,
         no_digests,
         [Unrecorded(c.build_id, frozenset(m.partition for m in c.moved), c.build_id in known) for c in lacking],

@@ -41,6 +41,8 @@ class TableFacts:
     recorded: Mapping[datetime, Recorded] = field(default_factory=dict)
     on_main: Mapping[datetime, int] = field(default_factory=dict)
     """Rows by partition, from main's manifests. A partition without files is absent."""
+    row_deletes: Sequence[datetime] = ()
+    """Partitions on main in which another engine deleted rows, in order; ``on_main`` still counts those rows."""
     digests: Mapping[datetime, str] | None = None
     """Digests of the rows on main, read again; None without ``--rows``. A partition without rows is absent."""
     no_digests: str | None = None

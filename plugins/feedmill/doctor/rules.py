@@ -24,6 +24,7 @@ EACH_TABLE: tuple[Rule[TableFacts], ...] = (
     table_rules.UnrecordedCommit(),
     table_rules.NotInLedger(),
     table_rules.RowsDiffer(),
+    table_rules.RowsDeleted(),
     table_rules.OpenIntent(),
     table_rules.LeftBranch(),
     table_rules.UnknownBranch(),

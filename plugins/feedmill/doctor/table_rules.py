@@ -12,6 +12,7 @@ from feedmill.doctor.rule import Finding, Rule, counted, first_of
 from feedmill.flow import publish
 from feedmill.housekeeping.branches import BRANCH_KEEP
 from feedmill.lake.attempts import drop_branch
+from feedmill.lake.row_deletes import restatement
 from feedmill.spec import Table
 from feedmill.timeline import runs
 
@@ -115,6 +116,24 @@ class RowsDiffer(Rule[TableFacts]):
                 f"the rows on main are not those that were published: {first_of(list(differing.values()))}",
                 "Find out what else writes to main, then restate these partitions and their readers.",
                 [name_of(p) for p in differing],
+            )
+
+
+class RowsDeleted(Rule[TableFacts]):
+    """Another engine deleted or updated rows of published partitions, by files of row-level deletes."""
+
+    ill = "rows deleted"
+
+    def look(self, seen: TableFacts) -> Iterator[Finding]:
+        if seen.row_deletes:
+            partitions, name_of = seen.row_deletes, seen.table.every.name_of
+            spans = [str(span) for span in runs(list(partitions), seen.table.every)]
+            yield self.finding(
+                seen.table.name,
+                f"another engine deleted or updated rows on main, in {first_of(spans)}; `feedmill sql` refuses them",
+                "Find out what else writes to main. Then restate what it changed, "
+                f"{restatement(seen.table, partitions)}, and the readers that were built since.",
+                [name_of(p) for p in partitions],
             )
 
 

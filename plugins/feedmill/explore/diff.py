@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.types import BinaryType, DecimalType, DoubleType, FloatType, IntegerType, LongType
 
+from feedmill.explore.lake_files import LakeFiles
 from feedmill.explore.sql import open_duckdb, scan
 from feedmill.ledger import builds, publishes
 from feedmill.spec import Table
@@ -112,9 +113,10 @@ def between(
         By the names of the partitions that differ: rows added, removed and changed. And the columns in which changed
         rows differ.
     """
-    connection = open_duckdb()
-    _prepare(connection, schema, partition, key, old, new)
-    return _counts(connection), _columns(connection, schema, key)
+    files = LakeFiles([*old, *new])
+    with open_duckdb(files) as connection:
+        _prepare(connection, files, schema, partition, key, old, new)
+        return _counts(connection), _columns(connection, schema, key)
 
 
 def grain(suite: Suite) -> tuple[str, ...]:
@@ -133,6 +135,7 @@ def key_of(schema: Schema, partition: str, key: Sequence[str]) -> tuple[str, ...
 
 def _prepare(
     connection: DuckDBPyConnection,
+    files: LakeFiles,
     schema: Schema,
     partition: str,
     key: Sequence[str],
@@ -147,8 +150,8 @@ def _prepare(
         connection.execute(
             f"CREATE TEMP TABLE {relation} AS "
             f"SELECT *, {name} AS feedmill_partition, count(*) OVER (PARTITION BY {keys}) AS feedmill_twins FROM ("
-            f"SELECT {columns} FROM ({scan(connection, schema, ours)}) "
-            f"EXCEPT ALL SELECT {columns} FROM ({scan(connection, schema, theirs)}))"
+            f"SELECT {columns} FROM ({scan(files, schema, ours)}) "
+            f"EXCEPT ALL SELECT {columns} FROM ({scan(files, schema, theirs)}))"
         )
     same = " AND ".join(f"r.{_q(k)} IS NOT DISTINCT FROM a.{_q(k)}" for k in key)
     # A key that stands twice on one side says no more which row became which.

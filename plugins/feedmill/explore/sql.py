@@ -1,17 +1,19 @@
 """DuckDB over the lake. Each table of the map is a view of one of its snapshots, and its files are read in place.
 
-Columns are matched by Iceberg's field ids, so that files that are older than a column still fit today's table.
+Columns are matched by Iceberg's field ids, so that files that are older than a column still fit today's table. A query
+reads these files and nothing else, and writes nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import fsspec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.types import (
@@ -33,8 +35,11 @@ from pyiceberg.types import (
 )
 
 from feedmill.errors import Exit, FeedmillError, Turn
+from feedmill.explore.lake_files import SCHEME, LakeFiles
+from feedmill.lake import row_deletes
 from feedmill.lake.catalog import Lake
 from feedmill.spec import Map, Table
+from feedmill.timeline import runs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -66,12 +71,31 @@ class Answer:
     rows: list[tuple[Any, ...]]
 
 
-def open_duckdb() -> DuckDBPyConnection:
-    """An empty DuckDB in memory that shows times in UTC."""
-    connection = duckdb.connect(":memory:")
-    connection.execute("SET TimeZone='UTC'")
-    connection.execute("SET autoinstall_known_extensions=false")
-    return connection
+class RowLevelDeletesError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
+    """Another engine deleted rows of a published partition. The message names the partitions and the restatement."""
+
+
+@contextmanager
+def open_duckdb(files: LakeFiles) -> Iterator[DuckDBPyConnection]:
+    """A DuckDB in memory that reads these files and nothing else on this machine or elsewhere; times are UTC."""
+    # Large queries spill: to a folder that only we can read, and that is gone afterwards.
+    with (
+        tempfile.TemporaryDirectory(prefix="feedmill-sql-") as scratch,
+        duckdb.connect(":memory:") as connection,
+    ):
+        connection.register_filesystem(files)
+        for setting in (
+            "TimeZone='UTC'",
+            f"temp_directory={_literal(scratch)}",
+            "allow_persistent_secrets=false",
+            # Otherwise a name that is no table may be a variable of this program.
+            "python_enable_replacements=false",
+            f"allowed_directories=['{SCHEME}://']",
+            "enable_external_access=false",
+            "lock_configuration=true",
+        ):
+            connection.execute(f"SET {setting}")
+        yield connection
 
 
 def ask(sql: str, tables: Map, lake: Lake, snapshots: Mapping[str, int | None] | None = None) -> Answer:
@@ -84,21 +108,24 @@ def ask(sql: str, tables: Map, lake: Lake, snapshots: Mapping[str, int | None] |
         snapshots: by table name, the snapshot to read instead of the published one (None: no rows).
 
     Raises:
-        QueryError: the query is not one SELECT, it names an unknown table, or DuckDB cannot run it.
+        QueryError: the query is not one SELECT, it names an unknown table or a file, or DuckDB cannot run it.
+        RowLevelDeletesError: another engine deleted rows of a table that it names.
     """
-    connection = open_duckdb()
-    _require_select(connection, sql)
-    named = mentioned(sql, tables)
-    for schema in sorted({table.schema for table in named}):
-        connection.execute(f'CREATE SCHEMA "{schema}"')
-    for table in named:
-        _view(connection, table, lake, snapshots)
-    try:
-        cursor = connection.execute(sql)
-        description = cursor.description or []
-        return Answer([c[0] for c in description], [str(c[1]) for c in description], cursor.fetchall())
-    except duckdb.Error as error:
-        raise QueryError(_sentence(error, tables)) from error
+    _require_select(sql)
+    views = [_view(table, lake, snapshots) for table in mentioned(sql, tables)]
+    files = LakeFiles(path for view in views for path in view.paths)
+    with open_duckdb(files) as connection:
+        for schema in sorted({view.table.schema for view in views}):
+            connection.execute(f"CREATE SCHEMA {_quoted(schema)}")
+        for view in views:
+            name = f"{_quoted(view.table.schema)}.{_quoted(view.table.short_name)}"
+            connection.execute(f"CREATE VIEW {name} AS {scan(files, view.columns, view.paths)}")
+        try:
+            cursor = connection.execute(sql)
+            description = cursor.description or []
+            return Answer([c[0] for c in description], [str(c[1]) for c in description], cursor.fetchall())
+        except duckdb.Error as error:
+            raise QueryError(_sentence(error, tables)) from error
 
 
 def mentioned(sql: str, tables: Map) -> list[Table]:
@@ -111,7 +138,7 @@ def mentioned(sql: str, tables: Map) -> list[Table]:
     return [table for table in tables if re.search(_pattern(table), sql, re.IGNORECASE)]
 
 
-def scan(connection: DuckDBPyConnection, schema: Schema, paths: Sequence[str]) -> str:
+def scan(files: LakeFiles, schema: Schema, paths: Sequence[str]) -> str:
     """The SELECT that reads these Parquet files with today's schema. Without files it gives no rows."""
     if not paths:
         columns = ", ".join(f"NULL::{duck_type(f.field_type)} AS {_quoted(f.name)}" for f in schema.fields)
@@ -121,23 +148,24 @@ def scan(connection: DuckDBPyConnection, schema: Schema, paths: Sequence[str]) -
         "default_value: NULL}"
         for field in schema.fields
     )
-    files = ", ".join(_literal(_readable(connection, path)) for path in paths)
-    return f"SELECT * FROM read_parquet([{files}], schema=MAP {{{fields}}})"
+    names = ", ".join(_literal(files.url(path)) for path in paths)
+    return f"SELECT * FROM read_parquet([{names}], schema=MAP {{{fields}}}, hive_partitioning=false)"
 
 
-def data_files(iceberg: IcebergTable, snapshot_id: int) -> list[str]:
+def data_files(table: Table, iceberg: IcebergTable, snapshot_id: int, lake: Lake) -> list[str]:
     """The data files of a snapshot.
 
     Raises:
-        QueryError: the table has row-level deletes. Feedmill never writes them, and DuckDB would ignore them.
+        RowLevelDeletesError: the table has row-level deletes. Feedmill never writes them, and DuckDB would ignore them.
     """
-    paths = []
-    for task in iceberg.scan(snapshot_id=snapshot_id).plan_files():
-        if task.delete_files:
-            name = ".".join(iceberg.name())
-            raise QueryError(f"{name} has row-level deletes: Feedmill does not write them, and this cannot read them")
-        paths.append(task.file.file_path)
-    return sorted(paths)
+    tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
+    if changed := row_deletes.partitions_of(table, tasks, lake):
+        spans = ", ".join(str(span) for span in runs(changed, table.every))
+        raise RowLevelDeletesError(
+            f"another engine deleted rows of {table.name} in {spans}, and this query would still show them; "
+            f"restate what it changed: {row_deletes.restatement(table, changed)}"
+        )
+    return sorted(task.file.file_path for task in tasks)
 
 
 def duck_type(kind: IcebergType) -> str:
@@ -155,30 +183,44 @@ def duck_type(kind: IcebergType) -> str:
             return _TYPES[type(other)]
 
 
-def _view(connection: DuckDBPyConnection, table: Table, lake: Lake, snapshots: Mapping[str, int | None] | None) -> None:
+@dataclass(frozen=True)
+class _View:
+    """What a table's view shows: the rows of these files, with these columns."""
+
+    table: Table
+    columns: Schema
+    paths: list[str]
+
+
+def _view(table: Table, lake: Lake, snapshots: Mapping[str, int | None] | None) -> _View:
     iceberg = lake.load_if_exists(table)
     if iceberg is None:
-        body = scan(connection, lake.ddl(table).schema, [])
-    else:
-        main = iceberg.metadata.snapshot_by_name("main")
-        snapshot = main.snapshot_id if main else None
-        if snapshots is not None and table.name in snapshots:
-            snapshot = snapshots[table.name]
-        if snapshot is not None and iceberg.metadata.snapshot_by_id(snapshot) is None:
-            raise QueryError(f"snapshot {snapshot} of {table.name} has expired; only the published rows can be read")
-        body = scan(connection, iceberg.schema(), data_files(iceberg, snapshot) if snapshot is not None else [])
-    connection.execute(f"CREATE VIEW {_quoted(table.schema)}.{_quoted(table.short_name)} AS {body}")
+        return _View(table, lake.ddl(table).schema, [])
+    main = iceberg.metadata.snapshot_by_name("main")
+    snapshot = main.snapshot_id if main else None
+    if snapshots is not None and table.name in snapshots:
+        snapshot = snapshots[table.name]
+    if snapshot is not None and iceberg.metadata.snapshot_by_id(snapshot) is None:
+        raise QueryError(f"snapshot {snapshot} of {table.name} has expired; only the published rows can be read")
+    return _View(table, iceberg.schema(), [] if snapshot is None else data_files(table, iceberg, snapshot, lake))
 
 
-def _require_select(connection: DuckDBPyConnection, sql: str) -> None:
+_EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b|\(\s*(?:analyze|format)\b[^)]*\))?", re.IGNORECASE)
+
+
+def _require_select(sql: str) -> None:
     try:
-        statements = connection.extract_statements(sql)
+        with duckdb.connect(":memory:") as connection:
+            statements = connection.extract_statements(sql)
+            if len(statements) == 1 and statements[0].type == duckdb.StatementType.EXPLAIN:
+                # EXPLAIN ANALYZE runs what it explains.
+                statements = connection.extract_statements(_EXPLAIN.sub("", sql, count=1))
     except duckdb.Error as error:
         raise QueryError(_first_lines(error)) from error
     if len(statements) != 1:
         raise QueryError(f"give one statement, not {len(statements)}")
     kind = statements[0].type
-    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+    if kind != duckdb.StatementType.SELECT:
         raise QueryError(f"only SELECT is possible, not {kind.name}: published tables are changed only by builds")
 
 
@@ -201,17 +243,6 @@ def _first_lines(error: duckdb.Error) -> str:
 
 def _pattern(table: Table) -> str:
     return rf'(?<![\w."])"?{re.escape(table.schema)}"?\s*\.\s*"?{re.escape(table.short_name)}\b'
-
-
-def _readable(connection: DuckDBPyConnection, path: str) -> str:
-    """The path as DuckDB opens it. Local paths are plain. Others go through fsspec, which has the credentials."""
-    scheme, mark, _ = path.partition(":")
-    if not mark or scheme == "file":
-        # Spark writes file:/, PyIceberg file:///, and neither escapes what it wrote.
-        return "/" + path.removeprefix("file:").lstrip("/") if mark else path
-    if scheme not in connection.list_filesystems():
-        connection.register_filesystem(fsspec.filesystem(scheme))
-    return path
 
 
 def _quoted(name: str) -> str:
