@@ -43,6 +43,8 @@ os.environ.update(
     AIRFLOW__CORE__LOAD_EXAMPLES="false",
 )
 os.environ.pop("FEEDMILL_SINCE", None)
+# Nor the caller's local stack: after `make demo` its FEEDMILL_SINCE once decided what a test's tables waited for.
+os.environ["FEEDMILL_HOME"] = str(Path(AIRFLOW_HOME) / "no-local-stack")
 
 # A machine that pauses is no fault of the code: an example of 7 ms once took 380.
 settings.register_profile("feedmill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
