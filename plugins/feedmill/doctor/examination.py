@@ -87,7 +87,7 @@ def table_facts(
     deletes: list[datetime] = []
     if head is not None:
         tasks = list(iceberg.scan(snapshot_id=head.snapshot_id).plan_files())
-        deletes = [p for p in row_deletes.partitions_of(table, tasks, lake) if p not in expired]
+        deletes = [p for p in row_deletes.partitions_of(table, tasks, lake) if not status.is_expired(p)]
         for task in tasks:
             partition = lake.partition_of(table, task.file)
             # Retention writes `expired` before it deletes, and may be between the two.
