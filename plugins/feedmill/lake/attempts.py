@@ -1,4 +1,4 @@
-"""Commits that others may come before: one loop for publishes, retention and the removal of branches."""
+"""Commits that others may come before: one loop for publishes, retention, and the making and removal of branches."""
 
 from __future__ import annotations
 
@@ -33,21 +33,35 @@ def until_committed(table: Table, lake: Lake, attempt: Callable[[IcebergTable], 
             its state can be unknown.
         NoSuchTableError: the table was never created.
     """
+    return until_first(table, lambda: attempt(_without_own_retries(lake.load(table))), what, _is_conflict)
+
+
+def until_first(table: Table, attempt: Callable[[], T], what: str, is_conflict: Callable[[Exception], bool]) -> T:
+    """Call ``attempt`` until no other commit comes before its own; its result.
+
+    ``is_conflict`` knows how the attempt's engine says that another commit came first, or may have. Every other error
+    passes through. ``attempt`` must be harmless if an earlier try has got through.
+
+    Raises:
+        CommitFailedException: another commit came first each time; its cause is the engine's last error.
+    """
 
     def log_conflict(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         log.info("%s: another commit came before %s, attempt %d: %s", table.name, what, state.attempt_number, error)
 
     retrying = Retrying(
-        retry=retry_if_exception(_is_conflict),
+        retry=retry_if_exception(lambda error: isinstance(error, Exception) and is_conflict(error)),
         stop=stop_after_attempt(ATTEMPTS),
         wait=_jittered,
         before_sleep=log_conflict,
     )
     try:
-        return retrying(lambda: attempt(_without_own_retries(lake.load(table))))
+        return retrying(attempt)
     except RetryError as error:
-        raise CommitFailedException(f"{table.name}: {ATTEMPTS} attempts of {what} all met another commit") from error
+        raise CommitFailedException(
+            f"{table.name}: {ATTEMPTS} attempts of {what} all met another commit"
+        ) from error.last_attempt.exception()
 
 
 def drop_branch(table: Table, build_id: str, lake: Lake) -> None:
@@ -74,8 +88,8 @@ def _without_own_retries(iceberg: IcebergTable) -> IcebergTable:
     return iceberg
 
 
-def _is_conflict(error: BaseException) -> bool:
-    """Whether another commit came first, or may have."""
+def _is_conflict(error: Exception) -> bool:
+    """Whether PyIceberg says that another commit came first, or may have."""
     # A ValueError about the sequence number is a commit of Spark's that came between.
     return isinstance(error, CommitFailedException | CommitStateUnknownException) or (
         isinstance(error, ValueError) and "sequence number" in str(error)

@@ -35,7 +35,7 @@ def test_a_commit_that_comes_between_costs_an_attempt_and_not_the_build(
     shop = Workshop(lake, ledger, tmp_path, f"demo.hourly_{uuid.uuid4().hex[:8]}")
     shop.publish(shop.build(Range.one(START, HOUR), {START: 1}, 1))
     assert isinstance(lake.catalog, SqlCatalog)
-    caplog.set_level(logging.INFO, "feedmill.flow.rows.fork")
+    caplog.set_level(logging.INFO, "feedmill.lake.attempts")
     old = shop.lake.load(shop.table).metadata_location
     new = old.replace("metadata/", "metadata/99999-")
     shutil.copy(old.removeprefix("file://"), new.removeprefix("file://"))
@@ -49,6 +49,6 @@ def test_a_commit_that_comes_between_costs_an_attempt_and_not_the_build(
             time.sleep(0.02)
         other.commit()
         assert forked.result(60) == branch_name("b1")
-    assert "another commit came before branch build_b1, attempt 1" in caplog.text
+    assert "another commit came before making branch build_b1, attempt 1" in caplog.text
     assert branch_name("b1") in shop.lake.load(shop.table).metadata.refs
     assert fork(shop.table, "b1", spark) == branch_name("b1"), "what is there stays"
