@@ -99,9 +99,9 @@ def test_nothing_is_overwritten(project):
     there = project / made.table.transform_path
     there.parent.mkdir(parents=True, exist_ok=True)
     there.write_text("mine")
-    with pytest.raises(ScaffoldError, match=r"include/spark/dashboards/views\.py is there already"):
+    with pytest.raises(ScaffoldError, match=r"include/spark/dashboards/views\.py already exists"):
         new(project)
-    with pytest.raises(ScaffoldError, match="is there already"):
+    with pytest.raises(ScaffoldError, match="already exists"):
         write(made, project)
     assert there.read_text() == "mine"
 
@@ -109,9 +109,9 @@ def test_nothing_is_overwritten(project):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"name": "views"}, "is no table's name"),
-        ({"name": "Dash.views"}, "is no table's name"),
-        ({"name": "dash.class"}, "is no table's name"),
+        ({"name": "views"}, "is not a table name"),
+        ({"name": "Dash.views"}, "is not a table name"),
+        ({"name": "dash.class"}, "is not a table name"),
         ({"name": "events.clean"}, "has events.clean already"),
         ({"every": HOUR, "reads": "catalog.items"}, "cannot read the daily catalog.items"),
         ({"key": "nope"}, "has no text column 'nope'; it has event_id"),

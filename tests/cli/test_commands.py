@@ -142,7 +142,7 @@ def test_an_unknown_table_is_a_wrong_request_that_lists_the_tables():
 def test_publishing_without_a_check_is_refused():
     result = CliRunner().invoke(app, ["build", HOURLY.name, "--no-check"])
     assert result.exit_code == Exit.USAGE
-    assert "nothing is published without its check" in result.stderr
+    assert "nothing is published without a check" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def test_a_file_of_somebody_else_is_not_replaced(feed: Path, tmp_path: Path) -> 
     for path, content in ((mine, "mine"), (other, "another's")):
         path.parent.mkdir(parents=True)
         path.write_text(content)
-    with pytest.raises(DemoError, match="is there already, and not of this simulation"):
+    with pytest.raises(DemoError, match="already exists and does not belong to this simulation"):
         land(tmp_path / "feed", tmp_path / "landing")
     assert (mine.read_text(), other.read_text()) == ("mine", "another's")
 

@@ -1,4 +1,4 @@
-"""The lineage picture: the map as an SVG, inputs left of their readers. It is deterministic, so that we can commit it.
+"""The lineage picture: the map as an SVG, inputs left of their readers. The same map always gives the same file.
 
 The layout is the usual one for layered graphs. Each step away from the files is a column. Long edges pass through empty
 places in the columns between. Each column is sorted by where its neighbours lie. Colours follow the reader's light or
@@ -55,7 +55,7 @@ _STYLE = """
 
 @dataclass(frozen=True)
 class _Box:
-    """A node: files or a table. Without a name: a place through which a long edge passes."""
+    """A node: files or a table. A node without a name is a place through which a long edge passes."""
 
     key: str
     name: str
@@ -129,7 +129,7 @@ def _label(entry: Files | Input, table: Table) -> str:
 
 
 def _columns(boxes: dict[str, _Box], edges: Sequence[_Edge]) -> tuple[list[list[str]], list[tuple[_Edge, list[str]]]]:
-    """The keys of each column, and for each edge the chain of keys on its way. Adds the places on the way."""
+    """The keys of each column, and the chain of keys that each edge passes. Adds a box for each place on the way."""
     depth: dict[str, int] = {}
 
     def depth_of(key: str) -> int:

@@ -1,9 +1,8 @@
 """A new table: its four files, and its block in the map.
 
-The files work as they are: they count the input's rows by one of its columns, and their test passes. Nothing that is
-there is ever overwritten. The block goes into the map above its last line, where the map finds its tables, and only
-after the changed text was run and gave a map without a mistake. Otherwise the block is handed back for a person to
-paste.
+The files work as they are: they count the input's rows by one of its columns, and their test passes. No existing file
+is overwritten. The block goes into the map above its last line, where the map finds its tables. First the changed text
+is run; only if that gives a valid map is it written. Otherwise the command prints the block, and a person pastes it.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class ScaffoldError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
-    """The table cannot be made; the message says what to name otherwise. Nothing was written."""
+    """The table cannot be made. The message says what to change. Nothing was written."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be written: new files by path, the map's block, and the map's new text (None: paste the block)."""
+    """What would be written: new files by path, the map's block, and the map's new text (None: a person pastes it)."""
 
     table: Table
     files: Mapping[Path, str]
@@ -42,7 +41,7 @@ class Plan:
     """The import lines that the block needs."""
     new_map: str | None
     why_not: str
-    """Why the map cannot be changed by itself; empty where it can."""
+    """Why the command cannot change the map; empty if it can."""
 
 
 def plan(
@@ -57,21 +56,22 @@ def plan(
     tier: Literal[1, 2, 3] = 3,
     keep_days: int = 400,
 ) -> Plan:
-    """What the new table needs.
+    """The files and the block of the new table.
 
     Args:
         name: ``<schema>.<name>``.
         every: hourly or daily.
-        reads: its input, from the map.
-        maintainer: one of ``include/maintainers.py``.
+        reads: the table's input, from the map.
+        maintainer: a team of ``include/maintainers.py``.
         tables: the map as it is.
-        project: its folder.
-        key: the column of the input that names a row; by default ``item_id``, or its first text column.
+        project: the project's folder.
+        key: the text column by which the input's rows are counted; by default ``item_id``, or the first text column.
         tier: who is paged, and when.
         keep_days: retention.
 
     Raises:
-        ScaffoldError: the name is no good or taken, a file is there, or the input cannot be read so.
+        ScaffoldError: the name is not valid or is taken, one of the files exists, or a table like this cannot read the
+            input.
     """
     schema, _, short = name.partition(".")
     if (
@@ -79,13 +79,13 @@ def plan(
         or keyword.iskeyword(schema)
         or keyword.iskeyword(short)
     ):
-        raise ScaffoldError(f"{name!r} is no table's name: give <schema>.<name> in lower-case letters, digits and _")
+        raise ScaffoldError(f"{name!r} is not a table name: give <schema>.<name> in lower-case letters, digits and _")
     if any(table.name == name for table in tables):
-        raise ScaffoldError(f"{MAP} has {name} already")
+        raise ScaffoldError(f"{MAP} already has {name}: give the new table another name")
     if every is HOUR and reads.every is not HOUR:
         raise ScaffoldError(
-            f"an hourly table cannot read the daily {reads.name} by interval, because the day ends after the hour: "
-            f"make it daily, or give it an hourly input here and add Input(…, as_of=True) in {MAP}"
+            f"an hourly table cannot read the same day of the daily table {reads.name}, because the day ends after the "
+            f"hour: make the new table daily, or name an hourly input here and add Input(…, as_of=True) in {MAP}"
         )
     variables = _variables(project, "include/tables.py", tables)
     facts = {
@@ -112,8 +112,8 @@ def plan(
     }
     for path in files:
         if (project / path).exists():
-            raise ScaffoldError(f"{path} is there already; move it away, or give the table another name")
-    # Of a schema's first table; those of another are there.
+            raise ScaffoldError(f"{path} already exists; move it away, or give the table another name")
+    # Only a schema's first table needs these two.
     for path, template in (
         (Path("include/spark", schema, "__init__.py"), "schema.py"),
         (Path("dags", f"{schema}.py"), "dag.py"),
@@ -130,10 +130,10 @@ def plan(
 
 
 def write(made: Plan, project: Path) -> list[Path]:
-    """Write the files, then the map; returns the paths.
+    """Write the files, then the map; return the paths.
 
     Raises:
-        ScaffoldError: a file came to be there meanwhile; those before it were written.
+        ScaffoldError: somebody else has made one of the files meanwhile. The files before it were written.
     """
     for path, text in made.files.items():
         target = project / path
@@ -142,7 +142,7 @@ def write(made: Plan, project: Path) -> list[Path]:
             with target.open("x", encoding="utf-8") as stream:
                 stream.write(text)
         except FileExistsError:
-            raise ScaffoldError(f"{path} is there already; move it away, or give the table another name") from None
+            raise ScaffoldError(f"{path} already exists; move it away, or give the table another name") from None
     if made.new_map is None:
         return list(made.files)
     draft = project / MAP.with_name(f".{MAP.name}.new")
@@ -190,7 +190,7 @@ def _names(path: Path) -> set[str]:
 
 
 def _variables(project: Path, shown: str, tables: Map) -> dict[str, str]:
-    """The variable of each table in the map's module, by table name."""
+    """The name of each table's variable in the map's module, by table name."""
     found = {}
     for node in ast.parse((project / MAP).read_text(encoding="utf-8")).body:
         match node:
@@ -227,7 +227,7 @@ def _changed_map(path: Path, block: str, imports: tuple[str, ...]) -> tuple[str 
         namespace: dict[str, Any] = {"__name__": "include.tables"}
         exec(compile(changed, str(path), "exec"), namespace)  # noqa: S102 - the project's own module, plus our block
     except MapError as error:
-        raise ScaffoldError(f"the map would not hold: {error}") from error
+        raise ScaffoldError(f"the map would not be valid with this table: {error}") from error
     except Exception as error:
         return None, f"the changed {MAP} would not run: {type(error).__name__}: {error}"
     return changed, ""

@@ -18,7 +18,7 @@ from feedmill.timeline import HOUR
 FOLDER = Path("docs/tables")
 PICTURE = Path("docs/lineage.svg")
 
-# Text and no HTML comment, which Airflow would show as it stands.
+# Plain text, because Airflow would show an HTML comment literally.
 _MADE = "*Made by `feedmill docs` from the map and the DDL: edit those.*"
 
 _TIERS = {1: "1: pages at any hour", 2: "2: pages in working hours", 3: "3: notifies, never pages"}

@@ -1,15 +1,14 @@
 """``feedmill`` on the command line: one module a command, over the modules that Airflow's tasks use.
 
 =============  =================================================================================
-``app``        the application, its commands in the order in which ``--help`` lists them
+``app``        the application, and its commands in the order of ``--help``
 ``command``    what all commands share: ``--json``, ``--debug``, errors in one sentence
 ``exits``      how a command ends with an error: exit code and sentence
 ``output``     results on stdout, progress and sentences on stderr
-``options``    arguments that several commands take, and what they are turned into
+``options``    arguments that several commands share, and the objects made from them
 =============  =================================================================================
 
-The other modules are the commands. Whatever is slow to import is imported inside of them, so that ``--help``
-stays quick.
+The other modules are the commands. They import slow modules inside their functions, so that ``--help`` stays quick.
 """
 
 from __future__ import annotations
@@ -23,6 +22,6 @@ def main() -> None:
     from feedmill.cli.app import app
 
     if "--debug" not in sys.argv:
-        # Libraries' words to developers, some of them at the end of the process; a user is told by an error.
+        # Warnings of libraries are for developers, and some come at the end of the process. Errors tell users enough.
         warnings.simplefilter("ignore")
     app(prog_name="feedmill")

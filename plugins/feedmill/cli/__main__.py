@@ -1,4 +1,4 @@
-"""``python -m feedmill.cli``, where the package's scripts are not on PATH."""
+"""``python -m feedmill.cli``, for use when the script ``feedmill`` is not on PATH."""
 
 from feedmill.cli import main
 

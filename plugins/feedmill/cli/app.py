@@ -1,4 +1,4 @@
-"""The application: its commands, from the first look to the first own table, and then to a night on call."""
+"""The application and its commands, in four groups: a first look, your own table, on call, develop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``feedmill build``: a range of a table, here and now; and the loop in which a transform is developed."""
+"""``feedmill build``: build a range of a table in this process, or see what an edited transform would change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from feedmill.timeline import Range
 
 PARTITIONS = 24
-"""Changed partitions that the text form lists; --json has all."""
+"""How many changed partitions the text form lists; --json lists all."""
 
 
 def build(
@@ -37,24 +37,24 @@ def build(
     start: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="First partition, UTC, such as 2026-05-01T13. Without: the newest that ended."
+            metavar="TIME", help="First partition, UTC, such as 2026-05-01T13. Default: the newest that has ended."
         ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="End of the range, exclusive. Without: one partition.")
+        str | None, typer.Option(metavar="TIME", help="End of the range, exclusive. Default: one partition.")
     ] = None,
     no_publish: Annotated[
-        bool, typer.Option("--no-publish", help="Build and look; nothing is published, and the branch is dropped.")
+        bool, typer.Option("--no-publish", help="Publish nothing: build, show the result, and drop the branch.")
     ] = False,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Publish it also where something that it reads is not published yet.")
+        bool, typer.Option("--partial", help="Build and publish even if an input is not published yet.")
     ] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Show what changes against the published rows.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Compare the new rows with the published ones.")] = False,
     check: Annotated[
         bool | None,
         typer.Option(
             "--check/--no-check",
-            help="Judge it by its suite, which costs 9 seconds of imports. Default: only what is published is judged.",
+            help="Judge the rows by the suite; the imports take 9 seconds. Default: yes, but not with --no-publish.",
         ),
     ] = None,
 ) -> None:
@@ -64,19 +64,19 @@ def build(
 
       feedmill build events.clean --start 2026-05-01 --end 2026-05-08
 
-    [bold]Developing a transform:[/bold]  edit it, then see what would change, rows and columns:
+    [bold]Developing a transform:[/bold]  edit it, then see which rows and columns would change:
 
       feedmill build rollups.item_engagement_daily --no-publish --diff
 
-    Columns added to the DDL are added to the table itself, even so. Exits with 1 where a partition is held or the
-    transform fails, 2 where the range has not ended or something that it reads is not published, 3 where Spark or
-    PostgreSQL does not answer, 4 where another build is at work.
+    New columns of the DDL are added to the table even with --no-publish. Exits with 1 if a partition is held or the
+    transform fails, 2 if the range has not ended or an input is not published, 3 if Spark or PostgreSQL does not
+    answer, 4 if another build is at work.
     """
     out = output()
     if no_publish and check is None:
         check = False
     if check is False and not no_publish:
-        raise CommandError("nothing is published without its check; --no-check goes with --no-publish")
+        raise CommandError("nothing is published without a check; give --no-check only with --no-publish")
     found = table_of(table)
     span = range_of(found, start, end, utc_now())
     with out.steps(f"{found.name} {span}: starting") as steps:
@@ -93,22 +93,23 @@ def build(
                 run.discard()
     out.result(_plain(run), _text(run) if not out.as_json else None)
     if no_publish and run.checked is None:
-        out.note("Not checked: --check judges it by its suite too.", style="dim")
+        out.note("Not checked. Give --check to judge the rows by the table's suite too.", style="dim")
     held = bool(run.checked and run.checked.held) or bool(run.outcome and run.outcome.held)
     ended(Exit.PROBLEM if held else Exit.OK)
 
 
 class _Run:
-    """One build of the command line, step by step."""
+    """One build of the command line and its steps."""
 
     def __init__(self, table: Table, span: Range, steps: Steps, *, may_lack: bool):
-        """``may_lack``: build also where something that it reads is not published."""
+        """``may_lack``: build even if an input is not published."""
         from feedmill.deployment import open_deployment
 
         self.table, self.span, self.steps, self.may_lack = table, span, steps, may_lack
         self.deployment: Deployment = open_deployment()
         require_files(table, self.deployment.project)
-        # As in Airflow, an owner is one piece of work: the same one again takes over, another one goes on beside it.
+        # As in Airflow, an owner names one piece of work. If the same work is started again, it takes over from the
+        # first try; other work goes on beside it.
         self.owner = f"cli/{user()}/{table.name}/{span}"
         self.session_id: str | None = None
         self._built: Built | None = None
@@ -143,7 +144,7 @@ class _Run:
             output().note(lacks, style="yellow")
 
     def _lacks(self) -> str | None:
-        """What it reads and is not published; None: nothing."""
+        """A sentence about inputs that are not published; None if all are."""
         from feedmill.flow.wait import lacking, refuse_future
 
         refuse_future(self.table, self.span, utc_now())
@@ -198,7 +199,7 @@ class _Run:
         return publish(self.table, self.built.build_id, self.deployment.ledger, self.deployment.lake)
 
     def discard(self) -> None:
-        """Drop what was built only to be looked at."""
+        """Drop the branch, which was built only to be looked at."""
         from feedmill.lake.attempts import drop_branch
         from feedmill.ledger import builds
 
@@ -215,7 +216,7 @@ def _place(error: BaseException, project: Path) -> str | None:
         return f"{_short(Path(error.filename), project)}:{error.lineno}"
     own = project / "include"
     places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
-    # Spark finds many mistakes only when it plans the query; it remembers which call made the expression.
+    # Spark finds many mistakes only when it plans the query, but it remembers which call made the expression.
     for context in error.getQueryContext() or [] if hasattr(error, "getQueryContext") else []:
         file, _, line = str(context.callSite()).rpartition(":")
         places.append((file, int(line) if line.isdigit() else None))

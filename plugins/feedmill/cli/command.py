@@ -19,10 +19,10 @@ _PANEL = "Every command"
 _SHARED = {
     "as_json": Annotated[
         bool,
-        typer.Option("--json", help="The result as JSON on stdout; all else goes to stderr.", rich_help_panel=_PANEL),
+        typer.Option("--json", help="Print the result as JSON on stdout, all else on stderr.", rich_help_panel=_PANEL),
     ],
     "debug": Annotated[
-        bool, typer.Option("--debug", help="The whole log, and a traceback with an error.", rich_help_panel=_PANEL)
+        bool, typer.Option("--debug", help="Show the whole log, and the traceback of an error.", rich_help_panel=_PANEL)
     ],
 }
 
@@ -30,14 +30,14 @@ _CURRENT = Output()
 
 
 def output() -> Output:
-    """How the running command speaks."""
+    """The output of the running command."""
     return _CURRENT
 
 
 def command(
     app: typer.Typer, name: str, panel: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command of ``app`` with ``--json`` and ``--debug``, whose errors are sentences.
+    """Make a function a command of ``app`` with ``--json`` and ``--debug``. Its errors become sentences.
 
     ``panel`` is the heading under which ``--help`` lists it.
     """
@@ -72,6 +72,6 @@ def command(
 
 
 def ended(code: Exit) -> None:
-    """End the command with a code other than OK, after its result was printed."""
+    """End the command with another code than OK, after it has printed its result."""
     if code is not Exit.OK:
         raise typer.Exit(int(code))

@@ -1,4 +1,4 @@
-"""``feedmill demo``: a real week, from nothing to published events and roll-ups; with ``--full``, every table."""
+"""``feedmill demo``: build a real week of events and roll-ups from nothing; with ``--full``, every table."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ ROLL_UPS = ("rollups.item_engagement_hourly", "rollups.item_engagement_daily")
 
 def demo(
     verify: Annotated[
-        bool, typer.Option("--verify", help="Only compare what is published with the files that it was made from.")
+        bool, typer.Option("--verify", help="Start nothing; only compare the published totals with those of the files.")
     ] = False,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Also simulate the five weeks before, and build every table."),
+        typer.Option("--full", help="Also simulate the five weeks before it, and build every table."),
     ] = False,
 ) -> None:
     """Start the stack, land a week of real impressions, let Airflow build it, and show what came out.
 
-    Safe and quick to repeat: what is published already is left alone.
+    You may repeat it: partitions that are already published are not built again.
 
     [bold]Examples:[/bold]  feedmill demo
 
       feedmill demo --full
 
-    Exits with 1 where a run failed, or the published totals are not those of the files and of the simulator.
+    Exits with 1 if a run failed, or if the published totals differ from those of the files and of the simulator.
     """
     from rich.console import Group
 
@@ -103,7 +103,7 @@ def demo(
 
 
 def _week(found: dict[str, list[Count]], week: Range, equal: bool) -> RenderableType:
-    """The totals of the real week, and whether they are those of its files."""
+    """The totals of the real week, and whether they equal those of its files."""
     from rich.console import Group
 
     shown = found[ROLL_UPS[1]]
@@ -115,7 +115,7 @@ def _week(found: dict[str, list[Count]], week: Range, equal: bool) -> Renderable
     rows.append(("total", "", *_cells(*total)))
     headers = ["policy", "campaign", "impressions", "clicks", "CTR"]
     sentence = (
-        "Hourly and daily roll-ups hold exactly what stands in the files."
+        "The hourly and daily roll-ups hold exactly the totals of the files."
         if equal
         else "The roll-ups DIFFER from the files: `feedmill status` shows what is not published."
     )

@@ -1,4 +1,4 @@
-"""What ``feedmill demo --full`` shows: two users' affinities and lists, and what stands in where there is none."""
+"""What ``feedmill demo --full`` shows: affinities and recommendations of two users, and the fallback ranking."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AFFINITIES, RANKS = 6, 8
 
 @dataclass(frozen=True)
 class Person:
-    """A user of the simulated feed, and what the last simulated day's tables hold of them."""
+    """A user of the simulated feed, and the user's rows in the tables of the last simulated day."""
 
     kind: str
     user_id: str
@@ -36,7 +36,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Shown:
-    """All that the full demo shows."""
+    """Everything that the full demo shows."""
 
     weeks: Range
     events: int
@@ -63,10 +63,10 @@ class Shown:
 
 
 def look(deployment: Deployment, folder: Path, weeks: Range) -> Shown:
-    """Ask the published tables, and the simulator's truth.
+    """Read the published tables and the simulator's truth.
 
     Raises:
-        DemoError: the tables of the last simulated day hold nobody any more.
+        DemoError: the tables of the last simulated day hold no users any more.
     """
     from feedmill.demo import full as demo_full
     from feedmill.demo import week as demo
@@ -88,8 +88,8 @@ def look(deployment: Deployment, folder: Path, weeks: Range) -> Shown:
         chosen = rows(_somebody(day, order))
         if not chosen:
             raise demo.DemoError(
-                f"features.user_category_affinity holds nobody on {day:%Y-%m-%d}: the simulated weeks are past their "
-                "retention; `make clean` and begin again"
+                f"features.user_category_affinity has no users on {day:%Y-%m-%d}, because the simulated weeks are past "
+                "their retention; run `make clean` and begin again"
             )
         person = Person(kind, **chosen[0])
         affinities = rows(_affinities(day, person.user_id))
@@ -106,7 +106,7 @@ def look(deployment: Deployment, folder: Path, weeks: Range) -> Shown:
             )
         )
     hour = weeks.end - HOUR.length
-    # "*" serves whoever is in no segment with a ranking of its own.
+    # "*" serves users whose segment has no ranking of its own.
     segment, fallback = next(
         (name, found) for name in (people[-1].segment, "*") if (found := rows(_fallback(hour, name))) or name == "*"
     )
@@ -119,7 +119,7 @@ def look(deployment: Deployment, folder: Path, weeks: Range) -> Shown:
 
 
 def text(shown: Shown, week: Range) -> RenderableType:
-    """For people."""
+    """The text form, for people."""
     from rich.columns import Columns
     from rich.console import Group
 

@@ -1,4 +1,4 @@
-"""``feedmill docs``: the generated pages, made or compared."""
+"""``feedmill docs``: make the generated pages, or compare them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from feedmill.errors import Exit
 
 
 def docs(
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with 1 where a file would change.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if a file would change.")] = False,
 ) -> None:
     """Make docs/tables/ and docs/lineage.svg from the map and the DDL.
 
@@ -21,7 +19,7 @@ def docs(
 
       feedmill docs --check
 
-    Exits with 1 where --check finds a difference.
+    Exits with 1 if --check finds a difference.
     """
     from feedmill.authoring.table_pages import differences, pages, write
     from feedmill.project import project_path

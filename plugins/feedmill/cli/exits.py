@@ -9,14 +9,14 @@ from feedmill.project import NOT_FOUND
 
 
 class CommandError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
-    """A command ends here: one sentence for stderr, and the exit code."""
+    """Ends the command with one sentence on stderr and an exit code."""
 
     def __init__(self, sentence: str, code: Exit = Exit.USAGE):
         super().__init__(sentence)
         self.code = code
 
 
-# By name, because importing the classes would import half of the libraries for a command that fails early.
+# By name: importing the classes would import half of the libraries, also for a command that fails early.
 FOREIGN: dict[str, Exit] = {
     "pyiceberg.exceptions.CommitFailedException": Exit.BUSY,
     "sqlalchemy.exc.OperationalError": Exit.UNREACHABLE,
@@ -24,17 +24,17 @@ FOREIGN: dict[str, Exit] = {
     "builtins.LookupError": Exit.USAGE,
     "builtins.ValueError": Exit.USAGE,
 }
-"""Expected errors that are not ours, by their full names. Built-in ones count only if our own code raised them."""
+"""Errors of others that we expect, by their full names. Built-in ones count only if our own code raised them."""
 
-# Subclasses of the two built-in ones that tell a user nothing: they are mistakes in code.
+# These subclasses of the built-in ones are mistakes in code. Their messages tell a user nothing.
 _MISTAKES = (KeyError, IndexError, UnicodeError)
 
-# PostgreSQL's codes for a table and for a column that is not there.
+# PostgreSQL's codes for a missing table and a missing column.
 _UNDEFINED = ("42P01", "42703")
 
 
 def code_of(error: BaseException) -> Exit:
-    """The exit code of an error; UNEXPECTED where it is not one that we expect."""
+    """The exit code of an error; UNEXPECTED if we do not expect this error."""
     if isinstance(error, FeedmillError):
         return error.code
     if isinstance(error, KeyboardInterrupt):
@@ -61,7 +61,7 @@ def sentence_of(error: BaseException) -> str:
         return NOT_FOUND
     text = " ".join(str(error).split("\n\n")[0].split())
     if any(kind.__module__.startswith("pyspark.") for kind in type(error).__mro__):
-        # Spark's message, without the query plan that follows it and the code of the SQL standard.
+        # Spark's message, without the code of the SQL standard and the query plan after it.
         return _first_line(error).partition(" SQLSTATE: ")[0]
     if _lacks_tables(error):
         return (
@@ -80,26 +80,26 @@ def sentence_of(error: BaseException) -> str:
 
 
 def _lacks_project(error: BaseException) -> bool:
-    """Whether the project's own package cannot be imported: Feedmill is installed, and nobody said where it is."""
+    """Whether ``include`` cannot be imported: Feedmill is installed, and does not know the project's folder."""
     return isinstance(error, ModuleNotFoundError) and error.name == "include"
 
 
 def _lacks_tables(error: BaseException) -> bool:
-    """Whether the ledger lacks a table or a column: it was never migrated to this version."""
+    """Whether the ledger lacks a table or a column, because it was never migrated to this version."""
     return getattr(getattr(error, "orig", None), "pgcode", None) in _UNDEFINED
 
 
 def _is_own(error: BaseException) -> bool:
-    """Whether the project's own code raised it. A library's ValueError may come after much has changed."""
+    """Whether our own code raised it. A library's ValueError may come after much has been changed."""
     modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     return bool(modules) and modules[-1].partition(".")[0] in ("feedmill", "include")
 
 
 def _cause(error: BaseException) -> str:
-    """The driver's own words, without SQLAlchemy's around them."""
+    """The database driver's message, without what SQLAlchemy adds."""
     return _first_line(getattr(error, "orig", None) or error).rstrip(".")
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of an error's message; its class where it has no message."""
+    """The first line of an error's message, or its class if it has no message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

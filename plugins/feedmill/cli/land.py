@@ -29,12 +29,12 @@ def land(
         str | None,
         typer.Option(
             metavar="DATETIME|now",
-            help="Replay: move the events in time so that their last hour ends here (UTC). Each hour of events lands "
-            "in its own hour.",
+            help="Replay: move the events in time so that their last hour ends at this time (UTC). Each hour of events "
+            "lands in its own hour.",
         ),
     ] = None,
 ) -> None:
-    """Put files into the landing zone, in the folder of the present hour. With --shift-to, replay them instead.
+    """Put files into the landing zone, in the folder of the present hour, or replay them with --shift-to.
 
     [bold]Examples:[/bold]  feedmill land --source events_jsonl clicks.jsonl.gz
 

@@ -1,4 +1,4 @@
-"""Arguments that several commands take, and what they are turned into."""
+"""Arguments that several commands share, and the objects made from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TableName: TypeAlias = Annotated[
 
 
 def table_of(name: str) -> Table:
-    """The table of that name; the error lists those that there are."""
+    """The table of that name. The error lists the names that exist."""
     from include.tables import TABLES
 
     return TABLES[name]
@@ -44,16 +44,18 @@ def ledger_and_lake() -> tuple[Ledger, Lake]:
 
 
 def range_of(table: Table, start: str | None, end: str | None, now: datetime) -> Range:
-    """The range that ``--start`` and ``--end`` say: one partition without an end, the newest that ended without both.
+    """The range of ``--start`` and ``--end``.
+
+    Without an end it is one partition. Without both it is the newest partition that has ended.
 
     Raises:
         CommandError: an end without a start.
-        ValueError: not whole partitions, or none.
+        ValueError: the range is empty or does not consist of whole partitions.
     """
     length = table.every.length
     if start is None:
         if end is not None:
-            raise CommandError("--end needs --start; without both, the newest partition that has ended is meant")
+            raise CommandError("--end needs --start; without both, the newest partition that has ended is built")
         first = table.every.floor(now) - length
         return table.range(first, first + length)
     first = parse(start)
@@ -61,13 +63,13 @@ def range_of(table: Table, start: str | None, end: str | None, now: datetime) ->
 
 
 def utc_now() -> datetime:
-    """Now; the one clock of the commands."""
+    """The present time. All commands read this clock."""
     return datetime.now(UTC)
 
 
 def user() -> str:
-    """Who runs the command, as the system names them."""
+    """The system's name of the user who runs the command."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # in a container the user may have no name
         return "somebody"

@@ -1,4 +1,4 @@
-"""What a command says: its result on stdout, as text or as JSON; sentences and progress on stderr."""
+"""A command's output: its result on stdout, as text or as JSON, and sentences and progress on stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 _WIDE = 10_000
-"""Columns of what is no terminal."""
+"""The width that we assume if the output is not a terminal, in characters."""
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Output:
-    """Where and how the running command speaks."""
+    """Where and in which form the running command writes."""
 
     as_json: bool = False
     debug: bool = False
 
     @property
     def console(self) -> Console:
-        """Stdout, for people. Not wrapped where it is no terminal, so that lines can be searched."""
+        """Stdout, for people. If it is not a terminal, lines are not wrapped, so that they can be searched."""
         return _console(stderr=False)
 
     @property
@@ -38,19 +38,19 @@ class Output:
         return _console(stderr=True)
 
     def result(self, data: Any, text: RenderableType | None = None) -> None:
-        """The command's result: ``data`` with ``--json``, else ``text``."""
+        """Print the command's result: ``data`` with ``--json``, else ``text``."""
         if self.as_json:
             sys.stdout.write(json.dumps(data, default=plain, indent=2) + "\n")
         elif text is not None:
             self.console.print(harmless(text) if isinstance(text, str) else text)
 
     def note(self, sentence: str, style: str | None = None) -> None:
-        """A sentence on stderr."""
+        """Print a sentence on stderr."""
         self.notes.print(harmless(sentence), style=style, markup=False, highlight=False)
 
     @contextmanager
     def steps(self, first: str) -> Iterator[Steps]:
-        """A line that says what is being done, taken from the log; with ``--debug`` the log itself."""
+        """Show what is being done, in one line that is taken from the log. With ``--debug``, show the log itself."""
         if self.debug or not self.notes.is_terminal:
             with _logging(_Printer(self), logging.DEBUG if self.debug else logging.INFO):
                 yield Steps(self, None)
@@ -60,7 +60,7 @@ class Output:
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Bar]:
-        """A progress bar on stderr; on no terminal, nothing."""
+        """Show a progress bar on stderr, if that is a terminal."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -76,7 +76,7 @@ class Bar:
     _task: Any
 
     def to(self, done: int, total: int, what: str) -> None:
-        """``done`` of ``total`` are through, and ``what`` is next."""
+        """``done`` of ``total`` are done, and ``what`` is next."""
         self._progress.update(self._task, completed=done, total=total, description=what)
 
 
@@ -88,7 +88,7 @@ class Steps:
     _status: Any
 
     def now(self, what: str) -> None:
-        """The next step begins."""
+        """Show that the next step begins."""
         if self._status is not None:
             self._status.update(what)
         else:
@@ -117,7 +117,7 @@ class _Printer(logging.Handler):
 
 @contextmanager
 def _logging(handler: logging.Handler, level: int) -> Iterator[None]:
-    """Feedmill's own log goes to ``handler`` for a while."""
+    """Send Feedmill's own log to ``handler`` inside the ``with`` block."""
     logger = logging.getLogger("feedmill")
     before, propagated = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -137,12 +137,12 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty():
         return Console(stderr=stderr, highlight=False)
-    # A line in a file is a line, however long: rows can be searched and cut.
+    # Lines of a file are never wrapped, so that rows can be searched and cut.
     return Console(stderr=stderr, highlight=False, soft_wrap=True, width=_WIDE)
 
 
 def plain(value: object) -> object:
-    """A value that JSON has no form for, as JSON: times in ISO 8601, bytes in hexadecimal digits."""
+    """The JSON form of a value that JSON does not know: times in ISO 8601, bytes in hexadecimal digits."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
@@ -179,7 +179,7 @@ def _escaped(character: str) -> str:
 
 
 def listing(headers: Iterable[str], rows: Iterable[Iterable[Any]], right: Iterable[str] = ()) -> RenderableType:
-    """Rows as a table of plain aligned columns; the columns named in ``right`` are numbers."""
+    """Rows as a plain text table. The columns named in ``right`` are numbers and are aligned to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -12,12 +12,14 @@ from feedmill.timeline import parse
 
 
 def simulate(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; not there yet, or empty.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write to. It must be new or empty.")],
     start: Annotated[str, typer.Option(metavar="DATE", help="The first day (UTC).")] = "2026-01-05",
     days: Annotated[int, typer.Option(metavar="N", help="How many days.")] = 35,
-    users: Annotated[int, typer.Option(metavar="N", help="How many users; four in ten come once, if at all.")] = 5_000,
+    users: Annotated[int, typer.Option(metavar="N", help="Number of users. Four in ten come once, if at all.")] = 5_000,
     events_per_day: Annotated[int, typer.Option(metavar="N", help="Impressions of an average day.")] = 20_000,
-    items: Annotated[int, typer.Option(metavar="N", help="Items, half of them published meanwhile.")] = 2_000,
+    items: Annotated[
+        int, typer.Option(metavar="N", help="Number of items. Half appear during the simulated days.")
+    ] = 2_000,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same rows.")] = 7,
 ) -> None:
     """Simulate a feed: events and items as they would land, and the truth behind them.

@@ -83,7 +83,7 @@ def _as_of(build_id: str, ledger: Ledger) -> dict[str, int | None]:
 
 
 def _plain(value: Any) -> Any:
-    """A value for JSON: times without the zone, which is UTC everywhere, spelled Z; null for what is no number."""
+    """A value for JSON. Times are UTC and end with Z; NaN and infinity become null."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value.tzinfo else value.isoformat()
     if isinstance(value, list):
@@ -96,7 +96,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any, null: str) -> str:
-    """A value for people: 2026-05-01 13:00:00; a sketch by its size."""
+    """A value for people: times as 2026-05-01 13:00:00, sketches as their size."""
     if value is None:
         return null
     if isinstance(value, datetime):

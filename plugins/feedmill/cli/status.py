@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from feedmill.spec import Table
 
 PROBLEMS = 5
-"""Partitions of a table that are put into words; --json has all."""
+"""How many partitions of a table the text form explains; --json has all."""
 
 DAYS_OF_DAILY = 28
-"""How far back a daily table's one row of cells goes by default."""
+"""How many days a daily table's row of cells shows by default."""
 
-# A letter beside the colour: for those who see no difference, and for terminals that show none.
+# A letter beside the colour, for readers who do not see colours and terminals that do not show them.
 _LOOKS: dict[State, tuple[str, str]] = {
     State.BUILDING: ("b", "black on bright_cyan"),
     State.HELD: ("H", "white on red"),
@@ -45,13 +45,17 @@ _LOOKS: dict[State, tuple[str, str]] = {
 
 
 def status(
-    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE…]", help="Only these; without, all.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Days of the calendar: 7 for hours, 28 for days.")] = None,
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE…]", help="Only these tables. Default: all.")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="Days in the calendar. Default: 7 for hourly tables, 28 for daily ones.")
+    ] = None,
     stale_only: Annotated[
-        bool, typer.Option("--stale-only", help="Only tables and partitions that are not as they should be.")
+        bool, typer.Option("--stale-only", help="Show only tables and partitions that need attention.")
     ] = False,
-    builds: Annotated[bool, typer.Option("--builds", help="The newest builds instead.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many, with --builds.")] = 20,
+    builds: Annotated[bool, typer.Option("--builds", help="Show the newest builds instead.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many builds --builds shows.")] = 20,
 ) -> None:
     """Every table's partitions: what is published, and what is stale, outdated, held, overdue or missing, and why.
 
@@ -159,7 +163,7 @@ def _hours(one: TableStatus, now: datetime, days: int) -> Iterator[Text]:
 
 
 def _days(one: TableStatus, now: datetime, days: int) -> Iterator[Text]:
-    """One row of cells, a day each, and the first and last day beside it."""
+    """One row of cells, one for each day, between the first and the last day."""
     from rich.text import Text
 
     states = {cell.partition: cell.state for cell in one.cells}

@@ -1,9 +1,9 @@
 """The full demo: five simulated weeks before the real one, and every table of the map, through Airflow.
 
-The real week has no user ids, so what is computed of users needs another feed: a simulated one, which ends where the
-real week begins, so that no hour holds rows of both. From its first day until now, whatever is missing, stale or
-outdated is restated, a table as soon as all that it reads is done: what a person would do by the trigger forms.
-Running it again builds only what has changed since.
+The real week has no user ids. So the tables about users need another feed, a simulated one. It ends where the real week
+begins, so no hour holds rows of both. The demo restates whatever is missing, stale or outdated, from the first
+simulated day until now. It starts a table as soon as the tables that it reads are done, as a person would with the
+trigger forms. If it runs again, it builds only what has changed since.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ WEEKS = days(35)
 USERS, EVENTS_PER_DAY, ITEMS_IN_ALL = 1_500, 6_000, 600
 
 WINDOWS_OF_HOURS = days(1)
-"""At the end of the simulated weeks: from here on, tables that read windows of hours are built. Earlier hours would
-cost as much as the last one, each, and nobody is served by them."""
+"""Tables that read windows of hours are built for the end of the simulated weeks only, for this long. Each earlier hour
+would cost as much as the last one, and nobody needs it."""
 
 TIMEOUT = timedelta(hours=1)
 
@@ -44,7 +44,7 @@ def weeks_before(week: Range) -> Range:
 
 
 def simulated(home: Home, weeks: Range) -> Path:
-    """The folder of the simulation, its truth included, which is made where it is not there yet."""
+    """The folder of the simulation, with its truth. If it does not exist yet, it is made."""
     folder = home.path / "simulated" / f"{weeks.start:%Y-%m-%d}"
     if not folder.exists():
         simulate(Settings(weeks.start, len(weeks), USERS, EVENTS_PER_DAY, ITEMS_IN_ALL), folder)
@@ -52,33 +52,34 @@ def simulated(home: Home, weeks: Range) -> Path:
 
 
 def land(folder: Path, zone: Path) -> int:
-    """Move the simulation's files to the landing zone, as if each had arrived in its hour; how many there were.
+    """Move the simulation's files to the landing zone, as if each had arrived in its hour; return their number.
 
-    Moved, and not copied: a file's time says when its rows were received. What was moved before is not there again.
+    They are moved, not copied, because a file's time says when its rows were received. Files that an earlier call has
+    moved are not counted again.
 
     Raises:
-        DemoError: a name is taken there.
+        DemoError: the landing zone has another file of the same name.
     """
     files = [file for source in (EVENTS, ITEMS) for file in sorted((folder / source).glob("*/*"))]
     for file in files:
         place = zone / file.relative_to(folder)
         if place.exists():
-            raise DemoError(f"{place} is there already, and not of this simulation: move it away")
+            raise DemoError(f"{place} already exists and does not belong to this simulation: move it away")
         place.parent.mkdir(parents=True, exist_ok=True)
         file.rename(place)
     return len(files)
 
 
 def register(deployment: Deployment, now: datetime) -> None:
-    """Register what has landed, so that what it makes stale is known before anything is built."""
+    """Register the files that have landed, so that the ledger knows what is stale before the first build."""
     landing.discover(deployment.lake.landing, deployment.sources, ("events", "items"), deployment.ledger, now)
 
 
 def periods(tables: Map, weeks: Range, now: datetime) -> dict[str, Range]:
-    """By table name, what the full demo has of it: from the first simulated day to now.
+    """For each table name, the range that the full demo builds: from the first simulated day to now.
 
-    It begins later where retention would delete it the next night, where a table reads windows of hours, and where what
-    it reads begins later.
+    The range begins later if retention would delete its beginning the next night, if the table reads windows of hours,
+    or if one of its inputs begins later.
     """
     found: dict[str, Range] = {}
     for table in tables:
@@ -91,14 +92,14 @@ def periods(tables: Map, weeks: Range, now: datetime) -> dict[str, Range]:
 
 
 def lacking(table: Table, period: Range, picture: Picture) -> list[Range]:
-    """The ranges of the period that need a build, and can be built: what is expired or frozen stays as it is."""
+    """The ranges of the period that need a build and can be built. Expired and frozen partitions stay as they are."""
     status = picture.status(table)
 
     def needs_a_build(partition: datetime) -> bool:
         states = set(status.states(partition))
         if states & NEEDS_A_BUILD:
             return State.FROZEN not in states
-        # Before the history of a table nothing is due, and the demo wants it all the same.
+        # Partitions before the table's history are not due, but the demo builds them too.
         if (states and State.NEVER_BUILT not in states) or status.is_expired(partition):
             return False
         return frozen_because(table, partition, picture.facts_of(table, partition)) is None
@@ -107,7 +108,7 @@ def lacking(table: Table, period: Range, picture: Picture) -> list[Range]:
 
 
 def run(deployment: Deployment, api: AirflowApi, weeks: Range, now: datetime, say: Callable[[str], None]) -> None:
-    """Bring every table's period to be published and fresh, through Airflow; from there on the schedule goes on.
+    """Let Airflow publish every table's period until all of it is fresh. Afterwards the schedule goes on by itself.
 
     Raises:
         DemoError: a run failed, a partition was held, or the time is up.
@@ -127,10 +128,10 @@ def run(deployment: Deployment, api: AirflowApi, weeks: Range, now: datetime, sa
 def heal(
     tables: Map, api: AirflowApi, needed: Callable[[Table], list[Range]], name: str, say: Callable[[str], None]
 ) -> None:
-    """Restate what is needed of each table, one run a range, as soon as all tables that it reads are done.
+    """Restate the ranges that each table needs, one run for each, as soon as all tables that it reads are done.
 
     Raises:
-        DemoError: a run failed, something is needed still after all runs of a table, or the time is up.
+        DemoError: a run failed, a table still needs a build after all its runs, or the time is up.
     """
     deadline = datetime.now(UTC) + TIMEOUT
     waiting, done = list(tables), set[str]()
@@ -164,7 +165,7 @@ def heal(
 
 
 def expected(folder: Path) -> list[Count]:
-    """Impressions and clicks by model and surface, as the simulator counted them: what the roll-ups must equal."""
+    """Impressions and clicks by model and surface, as the simulator counted them. The roll-ups must show the same."""
     totals = truth.read(folder, "totals").group_by(["model_id", "surface"])
     rows = totals.aggregate([("impression", "sum"), ("click", "sum")]).to_pylist()
     return sorted(

@@ -46,10 +46,10 @@ HOUR_BY_HOUR = hours(2)
 """The beginning of the week, which the scheduler builds hour by hour."""
 
 FIRST = "events.landed"
-"""Its long range is started before all else: every other long range waits for its rows."""
+"""Its long range starts first, because every other long range waits for its rows."""
 
 PATIENCE = timedelta(minutes=15)
-"""For so long no run may end before the demo gives up."""
+"""If no run has ended for this long, the demo gives up."""
 
 
 class DemoError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.OPERATOR):
@@ -84,7 +84,7 @@ def fetch(folder: Path, project: Path) -> Path:
 
 
 def week_of(deployment: Deployment, now: datetime) -> Range:
-    """The week's hours: of the week that has landed, if any, else of the seven days that ended last midnight."""
+    """The hours of the week that has landed. If none has, the hours of the seven days that ended last midnight."""
     first = min(_landed_hours(deployment), default=None)
     end = DAY.floor(now) if first is None else DAY.floor(first) + WEEK
     return Range(end - WEEK, end, HOUR)
@@ -96,7 +96,7 @@ def is_landed(deployment: Deployment) -> bool:
 
 
 def run(deployment: Deployment, api: AirflowApi, week: Range, now: datetime, say: Callable[[str], None]) -> None:
-    """Let Airflow build and publish the week's :data:`TABLES`. Published partitions are left alone.
+    """Let Airflow build and publish the week's :data:`TABLES`. Partitions that are published already stay as they are.
 
     Raises:
         DemoError: a run failed, or the time is up.
@@ -115,14 +115,14 @@ def run(deployment: Deployment, api: AirflowApi, week: Range, now: datetime, say
         run_id = f"{name}__{span.start:%Y-%m-%dT%H}"
         api.restate(table, span, run_id)
         if table.name == FIRST:
-            # Airflow prefers runs with a logical date: without a head start, all single hours would be built before it.
+            # Airflow prefers runs with a logical date. Without this wait it would build all single hours first.
             wait_until(functools.partial(api.has_started, table, run_id, "build"), 120, every=1)
     for table, span in single:
         api.backfill(table, span)
     started = len(ranges) + sum(len(span) for _, span in single)
     if started:
         say(f"Airflow is building {len(tables)} tables, in {started} runs")
-        # Hours that end meanwhile have scheduled runs, for which nobody needs to wait.
+        # Hours that end meanwhile get scheduled runs. The demo does not wait for those.
         finish(lambda: [run for run in api.newest_runs(tables) if _is_ours(run, before)], api, say)
     left = [str(span) for table in tables for span in _unpublished(deployment, table, week, now)]
     if left:
@@ -182,7 +182,7 @@ def _is_ours(run: Run, before: set[tuple[str, str]]) -> bool:
 
 
 def _split(span: Range, one_by_one: Range | None) -> tuple[Range | None, list[Range]]:
-    """The hours of a range that go one by one, and the ranges around them."""
+    """The part of a range that is built hour by hour, and the ranges around it."""
     if one_by_one is None or span.start >= one_by_one.end or span.end <= one_by_one.start:
         return None, [span]
     start, end = max(span.start, one_by_one.start), min(span.end, one_by_one.end)
@@ -225,10 +225,10 @@ def failure(api: AirflowApi, failed: list[Run]) -> str:
 
 
 def until(true: Callable[[], bool], otherwise: str) -> None:
-    """Wait for something that Airflow needs a moment for.
+    """Wait until a condition is true that Airflow needs a moment for.
 
     Raises:
-        DemoError: it did not become true in two minutes.
+        DemoError: it was not true within two minutes.
     """
     deadline = time.monotonic() + 120
     while not true():

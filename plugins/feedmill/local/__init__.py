@@ -3,15 +3,15 @@
 =================  ============================================================================
 ``home``           where everything lives: secrets, ports, logs, pid files
 ``settings``       ``airflow_settings.yaml``, with its placeholders filled
-``preflight``      what must hold before anything is started, in sentences
-``process``        pid files, start, stop, and who is left
+``preflight``      checks before anything is started; each error says what to do
+``process``        pid files, start, stop, and processes that were left behind
 ``postgres``       the three databases
 ``spark``          the Spark Connect server;  ``supervisor`` restarts it
 ``airflow``        Airflow's four processes;  ``airflow_setup`` and ``scheduler`` run inside them
 ``stack``          ``up``, ``down``, ``status`` and ``clean`` over all of them
 =================  ============================================================================
 
-Parts are usable alone, with a temporary home and free ports; no Airflow is involved then::
+Tests use the parts alone, with a temporary home and free ports, and without Airflow::
 
     home = Home(tmp_path / "home").prepare(ports=free_ports())
     postgres = Postgres(home, durable=False)
@@ -23,5 +23,5 @@ Parts are usable alone, with a temporary home and free ports; no Airflow is invo
     home.connections()["iceberg_default"].catalog_properties
     spark.stop(); postgres.stop()
 
-With ``FEEDMILL_HOME`` at ``home.path``, ``feedmill.connections.get`` finds them by itself.
+If ``FEEDMILL_HOME`` is ``home.path``, ``feedmill.connections.get`` finds them by itself.
 """

@@ -10,7 +10,7 @@ from feedmill.local.home import Home
 
 
 def main(arguments: list[str]) -> int:
-    """Run one verb; 0 if all is well, 1 if something does not run or cannot, 2 for no such verb."""
+    """Run one verb. Returns 0 if all is well, 1 if a part does not run or cannot start, 2 if there is no such verb."""
     home = Home.find()
     verb = arguments[0] if len(arguments) == 1 else ""
     try:

@@ -1,6 +1,6 @@
 """Airflow on the local stack: its environment, its four processes, and whether they are healthy.
 
-Started one by one, because ``airflow standalone`` leaves orphans when it is stopped, and restarts nothing.
+We start them one by one, because ``airflow standalone`` leaves orphans when it is stopped, and restarts nothing.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 
 HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
-"""Under which name Airflow's health report has each process."""
+"""The name of each process in Airflow's health report."""
 
 
 class Airflow:
-    """The Airflow of one home."""
+    """The Airflow of one home folder."""
 
     def __init__(self, home: Home, python: str = sys.executable) -> None:
         """``python`` runs the four processes."""
@@ -98,7 +98,7 @@ class Airflow:
         }
 
     def set_up(self) -> None:
-        """Migrate Airflow's database, load connections and pools; once per version and settings."""
+        """Migrate Airflow's database, and load connections and pools. Done once for each version and settings file."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         write_private(self.folder / "passwords.json", json.dumps({LOGIN: self.password}))
         state = self._state()
@@ -119,7 +119,7 @@ class Airflow:
         write_private(done, state)
 
     def launch(self, *names: str) -> None:
-        """Start those of the named processes (all, by default) that do not run; ``wait`` for them."""
+        """Start the named processes (by default all) unless they run. Call ``wait`` to wait for them."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         for name in names or self.components:
             if self.components[name].pid() is None:
@@ -127,11 +127,11 @@ class Airflow:
                 self.components[name].start(argv, env=self.environment(), cwd=self.folder)
 
     def wait(self, seconds: float = 180) -> None:
-        """Wait until every process is healthy. Raises StackError with the end of a log when one is not."""
+        """Wait until every process is healthy. If one is not, raise StackError with the end of its log."""
         sick = list(self.components)
 
         def settled() -> bool:
-            # Kept, not asked for again: of a busy machine, the next answer may be late.
+            # The answer is kept: on a busy machine the next one may be late.
             sick[:] = self.died() or self.unhealthy()
             return not sick or bool(self.died())
 
@@ -140,11 +140,11 @@ class Airflow:
             raise StackError(f"Airflow's {name} did not start; the end of its log:\n{self.home.log_tail(name)}")
 
     def died(self) -> list[str]:
-        """Names of processes that were started and are gone."""
+        """The names of processes that have died."""
         return [name for name, component in self.components.items() if component.pid() is None]
 
     def unhealthy(self) -> list[str]:
-        """Names of processes that do not run, or do not answer or beat since they were started."""
+        """The names of processes that do not run, do not answer, or have sent no heartbeat since their start."""
         report = self.health()
         names = [] if report else ["api-server"]
         for name, key in HEALTH.items():

@@ -1,6 +1,6 @@
 """Airflow's database: migrated, with the connections, pools and variables of ``airflow_settings.yaml``.
 
-Run by ``Airflow.set_up`` as a process with Airflow's environment, any number of times. It writes through
+``Airflow.set_up`` runs it as a process with Airflow's environment. It may run any number of times. It writes through
 Airflow's own models, because each command of Airflow's CLI takes 4 to 14 seconds.
 """
 

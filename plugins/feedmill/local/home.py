@@ -1,7 +1,7 @@
 """The local stack's home: one folder with its secrets, ports, logs, pid files and data.
 
-``<project>/.feedmill`` unless FEEDMILL_HOME names another. What was decided once (secrets, ports, the first
-hour) stands in ``stack.env``, readable by its owner alone.
+The folder is ``<project>/.feedmill`` unless FEEDMILL_HOME names another. Secrets, ports and the first hour are decided
+once and kept in ``stack.env``, which only its owner can read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.project import home_path, project_path, stack_env
 
 PORTS: dict[str, int] = {"airflow": 8080, "postgres": 5455, "spark": 15002, "trino": 8090}
-"""The default port of each component; ``FEEDMILL_PORT_<COMPONENT>`` changes it, and is remembered."""
+"""The default port of each component. ``FEEDMILL_PORT_<COMPONENT>`` changes it, and ``stack.env`` keeps the change."""
 
 
 class StackError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
-    """The local stack cannot do what was asked; the message is one sentence that says what to do."""
+    """The local stack cannot do what it was asked. The message is one sentence that says what to do."""
 
 
 def port_variable(component: str) -> str:
@@ -37,7 +37,7 @@ def port_variable(component: str) -> str:
 
 
 def free_ports() -> dict[str, int]:
-    """A free port for each component, for a stack that must not meet another one."""
+    """A free port for each component, for a stack that runs beside another one."""
     held = {component: socket.create_server(("127.0.0.1", 0)) for component in PORTS}
     ports = {component: held_socket.getsockname()[1] for component, held_socket in held.items()}
     for held_socket in held.values():
@@ -47,14 +47,14 @@ def free_ports() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Home:
-    """One local stack's folder; ``prepare`` makes it, everything else reads it."""
+    """The folder of one local stack. ``prepare`` makes it; all other methods only read it."""
 
     path: Path
     project: Path = field(default_factory=project_path)
 
     @classmethod
     def find(cls) -> Self:
-        """The home that FEEDMILL_HOME names, else the project's."""
+        """The home that FEEDMILL_HOME names, or else the project's."""
         return cls(home_path())
 
     @property
@@ -97,12 +97,12 @@ class Home:
         return self.env_file.exists()
 
     def prepare(self, ports: Mapping[str, int] | None = None) -> Self:
-        """Make the folders, and decide what is undecided; what was decided before stays, a named port aside.
+        """Make the folders, and decide what is still open. Earlier decisions stay, unless the caller names other ones.
 
         ``ports`` and the variables FEEDMILL_PORT_* name ports; FEEDMILL_SINCE names the first hour.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        # As root, PostgreSQL runs as another user, who must be able to pass through: see postgres.py.
+        # If we are root, PostgreSQL runs as another user, who must be able to enter this folder: see postgres.py.
         self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
         for folder in (self.logs, self.run, self.warehouse, self.landing, self.pages):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -136,12 +136,12 @@ class Home:
 
     @property
     def stack_id(self) -> str:
-        """Carried by every process of this stack in its environment, so that none is overlooked."""
+        """Every process of this stack carries this id in its environment, so that ``leftovers`` finds all of them."""
         return self.env()["FEEDMILL_STACK_ID"]
 
     def process_env(self) -> dict[str, str]:
-        """The environment of this stack's processes: the caller's, and what was decided."""
-        # Without its files of bytecode, each of these processes would compile Airflow anew: 20 CPU seconds each.
+        """The environment of this stack's processes: the caller's, and the decisions of ``stack.env``."""
+        # Without bytecode files each of these processes would compile Airflow again: 20 CPU seconds each.
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return {
             **inherited,
@@ -155,27 +155,27 @@ class Home:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Held by one process at a time; another one waits."""
+        """A lock that one process holds at a time; others wait for it."""
         with (self.path / f".{name}.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def open_log(self, component: str) -> IO[bytes]:
-        """A component's log, opened to append; a log beyond 50 MB is moved aside first."""
+        """A component's log, opened to append. If it is larger than 50 MB, it is moved aside first."""
         path = self.logs / f"{component}.log"
         if path.exists() and path.stat().st_size > 50_000_000:
             path.replace(path.with_suffix(".log.1"))
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
     def log_tail(self, component: str, lines: int = 12) -> str:
-        """The last lines of a component's log, for an error's reader."""
+        """The last lines of a component's log, to be shown with an error."""
         path = self.logs / f"{component}.log"
         text = path.read_text(errors="replace") if path.exists() else ""
         return "\n".join(f"    {line[:300]}" for line in text.splitlines()[-lines:])
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its creation on; replaces the old one in one step."""
+    """Write a file that only its owner can ever read. It replaces an old file in one step."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
@@ -184,7 +184,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _decisions(home: Home) -> dict[str, str]:
-    """What a new home decides once. Secrets are URL-safe, because they stand in URLs."""
+    """The values that a new home decides once. Secrets are URL-safe, because they become parts of URLs."""
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     return {
         "FEEDMILL_STACK_ID": secrets.token_hex(8),

