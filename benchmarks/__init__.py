@@ -1,9 +1,9 @@
 """What Feedmill costs, measured by a command: ``make bench``, or one question of it, ``make bench ONLY=parse``.
 
-One module a question. Its docstring says what is measured and how, and stands in docs/benchmarks.md as it is; its
-``main(small)`` returns a :class:`~benchmarks.measure.Result`, and its ``rows(result)`` says what that means. Each
-runs alone (``python -m benchmarks.parse``), keeps its samples as JSON in ``benchmarks/results/``, and never touches
-the stack of ``make up``. ``report`` makes the document and the README's table from the JSON files.
+Each question has a module. Its docstring says what is measured and how, and docs/benchmarks.md quotes it. Its function
+``main(small)`` returns a :class:`~benchmarks.measure.Result`, and its ``rows(result)`` turns that into lines of a
+table. Each module runs alone (``python -m benchmarks.parse``), keeps its samples as JSON in ``benchmarks/results/``,
+and never touches the stack of ``make up``. ``report`` makes the document and the README's table from the JSON files.
 """
 
 QUESTIONS = (

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: every question in a process of its own, then the document."""
+"""``python -m benchmarks``: measure every question in a process of its own, then write the document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.measure import say
 
 
 def main() -> int:
-    """0 if every question was measured; one that failed does not keep the others from it."""
+    """Returns 0 if every question was measured. If one fails, the others are still measured."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--only", choices=QUESTIONS, action="append", help="one question; may be given again")
     given = parser.parse_args()
@@ -23,7 +23,7 @@ def main() -> int:
     report.write()
     say("docs/benchmarks.md and the README's table are written.")
     if failed:
-        say(f"Not measured: {', '.join(failed)}; what stands there is older.")
+        say(f"Not measured: {', '.join(failed)}; the document shows older results for them.")
     return bool(failed)
 
 

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/affinity.py
 
-prints the tables of docs/affinity.md and draws docs/affinity.svg. NumPy alone, from impressions: it shares no code with
-include/spark/credibility.py. The same seed gives the same picture.
+prints the tables of docs/affinity.md and draws docs/affinity.svg. It starts from impressions, uses only NumPy, and
+shares no code with include/spark/credibility.py. The same seed gives the same picture.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def estimates(world: World, user: float, category: float) -> tuple[Array, Array]
 
 
 def precision_table(rng: np.random.Generator) -> None:
-    """How far fitted variances lie from the truth, by number of users and by what is taken out."""
+    """The errors of the fitted variances, by number of users and by the term that is taken out."""
     say("users  impressions  own: user  category      V: user  category   (root mean square error, 200 worlds)")
     for users in (20, 100, 1000):
         for impressions in (3.0, 20.0):
@@ -113,7 +113,7 @@ def precision_table(rng: np.random.Generator) -> None:
 
 
 def error_curves(rng: np.random.Generator) -> list[tuple[float, float, float, float, float]]:
-    """By expected engagements: the errors of the raw ratio, of "average", of the estimate; and of the bound, misses."""
+    """By expected engagements: the errors of the raw ratio, "average" and the estimate, and the misses of the bound."""
     world = simulate(rng, 50_000, 20.0)
     user, category = variances(world)
     affinity, bound = estimates(world, user, category)

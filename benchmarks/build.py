@@ -68,7 +68,7 @@ def through_runner(deployment: Deployment, table: Table, span: Range) -> int:
 
 
 def by_hand(span: Range) -> None:
-    """What somebody without Feedmill would write."""
+    """The job that somebody without Feedmill would write."""
     from pyspark.sql.connect.session import SparkSession
 
     spark: SparkSession = SparkSession.builder.remote(connections.get(connections.SPARK).spark_url).create()

@@ -28,13 +28,13 @@ COUNTRIES = ("DE", "FR", "ES", "IT", "PL")
 
 
 def fill(deployment: Deployment, table: Table, span: Range, rows: int) -> None:
-    """So many rows of ``events.clean`` or ``events.landed`` in each hour of the range, on ``main``."""
+    """Write this many rows of ``events.clean`` or ``events.landed`` to each hour of the range, on ``main``."""
     iceberg = deployment.lake.ensure(table)
     schema = schema_to_pyarrow(iceberg.schema(), include_field_ids=False)
     batch: list[pa.Table] = []
     for number, hour in enumerate(span.partitions()):
         batch.append(_hour(hour, rows, number, schema))
-        # Small hours go together: a commit for each of 720 would take longer than what is to be measured.
+        # Small hours share a commit: 720 commits would take longer than the measurement.
         if sum(part.num_rows for part in batch) >= 1_000_000:
             iceberg.append(pa.concat_tables(batch))
             batch = []

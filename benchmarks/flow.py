@@ -1,4 +1,4 @@
-"""One table's flow in this process, as its four tasks run it, each verb timed."""
+"""Runs one table's flow in this process, as its tasks do, and times each verb."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def run(deployment: Deployment, table: Table, span: Range) -> dict[str, float]:
     """Seconds of build, check and publish of the range.
 
     Raises:
-        AssertionError: a partition was held, so that less was published than was built.
+        AssertionError: a partition was held, so fewer were published than built.
     """
     from feedmill.flow.build import build
     from feedmill.flow.check import check

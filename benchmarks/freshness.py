@@ -57,7 +57,7 @@ def ledger() -> Iterator[Any]:
 
     with tempfile.TemporaryDirectory(prefix="feedmill-bench-") as name:
         home = Home(Path(name) / "home").prepare(ports=free_ports())
-        # As root, PostgreSQL runs as another user, who must be able to pass through.
+        # If we are root, PostgreSQL runs as another user, who must be able to enter this folder.
         Path(name).chmod(0o711)
         postgres = Postgres(home)
         postgres.start()
@@ -93,13 +93,13 @@ def the_map(families: int) -> Any:
 
 
 def fill(found: Any, tables: Any, days: int) -> None:
-    """The history, by SQL: what is written one row at a time in life."""
+    """Write the history by SQL. Real builds write it row by row."""
     from sqlalchemy import text
 
     values = {"names": [t.name for t in tables], "start": END - timedelta(days=days), "end": END - timedelta(hours=1)}
     hours = "unnest(CAST(:names AS text[])) AS n(name), generate_series(CAST(:start AS timestamptz), :end, '1 hour') h"
     with found.engine.begin() as connection:
-        # Without the triggers, as a restored dump: change numbers are 0.
+        # Without the triggers, as in a restored dump: all change numbers are 0.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         for statement in (
             f"""INSERT INTO builds (id, table_name, range_start, range_end, begin, epoch, identity, owner, state,

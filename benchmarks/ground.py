@@ -1,4 +1,4 @@
-"""A ground of its own for each question: PostgreSQL, Spark Connect and an empty deployment, deleted at the end."""
+"""A separate ground for each question: PostgreSQL, Spark Connect and an empty deployment, deleted at the end."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from feedmill.local.spark import SparkServer  # noqa: E402
 
 @contextmanager
 def ground() -> Iterator[Deployment]:
-    """The project's own map on an empty ledger and lake; PostgreSQL as durable as the local stack's."""
+    """The project's map on an empty ledger and lake. PostgreSQL is as durable as the local stack's."""
     from include.spark.sources import SOURCES
     from include.tables import TABLES
 
-    # What pyspark.sql.functions looks at: a client of Spark Connect has no JVM in this process.
+    # pyspark.sql.functions reads this variable: a client of Spark Connect has no JVM in this process.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     with tempfile.TemporaryDirectory(prefix="feedmill-bench-") as name:
         home = Home(Path(name) / "home").prepare(ports=free_ports())
-        # As root, PostgreSQL runs as another user, who must be able to pass through.
+        # If we are root, PostgreSQL runs as another user, who must be able to enter this folder.
         Path(name).chmod(0o711)
         for conn_id, connection in home.connections().items():
             fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")

@@ -88,7 +88,7 @@ def main(small: bool) -> Result:
 
 
 def land(home: Home, hour: datetime) -> float:
-    """Land a file of the hour; when it did."""
+    """Land a file of the hour; return the time."""
     folder = home.landing / "events_jsonl" / HOUR.name_of(hour)
     folder.mkdir(parents=True)
     lines = [
@@ -110,7 +110,7 @@ def land(home: Home, hour: datetime) -> float:
 
 
 def published(deployment: Any, table_name: str, hour: datetime) -> float:
-    """When the ledger says that the hour was published; waits for it."""
+    """Wait until the hour is published; return the ledger's time of the publish."""
     from sqlalchemy import select
 
     from feedmill.ledger.models import Publish
@@ -134,10 +134,10 @@ def over(api: AirflowApi, tables: Sequence[Table], run_id: str) -> bool:
 
 
 def until(true: Callable[[], bool], seconds: float) -> None:
-    """Wait, and not for ever.
+    """Wait until a condition is true.
 
     Raises:
-        TimeoutError: it did not come true.
+        TimeoutError: it did not become true in time.
     """
     end = time.monotonic() + seconds
     while not true():
@@ -165,7 +165,7 @@ def task_times(home: Home, runs: int) -> dict[str, list[float]]:
 
 
 def memory(home: Home) -> dict[str, float]:
-    """MB of PSS by part of the stack, children included, and of all. A part that is another's child is its own."""
+    """MB of PSS of each part of the stack with its children, and of all. A part below another part counts alone."""
     import psutil
 
     from feedmill.local.process import Component

@@ -20,7 +20,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 RUNS = 7
-"""Samples of each arm at least: the fewest of which the median has an interval at 95 %."""
+"""Each arm has at least this many samples."""
 CONFIDENCE = 0.95
 
 
@@ -30,8 +30,8 @@ class Result:
 
     name: str
     samples: dict[str, list[float]]
-    """By measurement, in the order taken; seconds, unless ``rows`` of the question says otherwise. Samples of one
-    index were taken next to each other."""
+    """The samples by measurement, in the order in which they were taken. They are seconds, unless the question's
+    ``rows`` says otherwise. Samples with the same index were taken next to each other."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Sizes: rows, partitions, files."""
     small: bool = False
@@ -43,18 +43,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: what was measured, its value with its interval, the goal, and whether it is met."""
+    """One line of a table: the measurement, its value with its interval, the goal, and whether it is met."""
 
     what: str
     value: str
     goal: str = ""
     met: bool | None = None
     headline: bool = False
-    """Whether it stands in the README too."""
+    """Whether the README shows it too."""
 
 
 def machine() -> dict[str, str]:
-    """What the figures depend on; no names."""
+    """The facts about the machine that the figures depend on, without names."""
     import psutil
 
     found = {
@@ -87,10 +87,10 @@ def rounds(small: bool, warm: int = 1) -> Iterator[int]:
 def interleaved(
     arms: Mapping[str, Callable[[], Any]], small: bool, processor: Callable[[], float] | None = None
 ) -> dict[str, list[float]]:
-    """Seconds of each arm, A B A B …, so that whatever else the machine does meets all of them alike.
+    """Seconds of each arm, taken in turns, A B A B …, so that other work of the machine slows all arms alike.
 
-    An arm that returns a float has timed itself. Where ``processor`` reads processor seconds, those of each arm are in
-    ``<arm>: CPU``.
+    An arm that returns a float has timed itself. If ``processor`` is given, it reads processor seconds, and each arm's
+    are in ``<arm>: CPU``.
     """
     samples: dict[str, list[float]] = {name: [] for name in arms}
     for number in rounds(small):
@@ -112,7 +112,7 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
 
 
 def interval(samples: Sequence[float]) -> tuple[float, float] | None:
-    """The distribution-free interval of the median, from order statistics; None of fewer than six samples."""
+    """The distribution-free interval of the median, from order statistics; None if there are fewer than six samples."""
     from scipy.stats import quantile_test
 
     found = quantile_test(samples, q=0, p=0.5).confidence_interval(CONFIDENCE)
@@ -129,12 +129,12 @@ def shown(samples: Sequence[float], unit: str = "s", scale: float = 1.0) -> str:
 
 
 def _digits(value: float) -> int:
-    """Three significant digits are what such samples can bear."""
+    """The value with three significant digits; such samples justify no more."""
     return 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
 
 
 def folder(small: bool = False) -> Path:
-    """Where the JSON files are; measurements belong to the project, so that one question can be measured anew."""
+    """The folder of the JSON files. The project keeps them, so that one question can be measured again alone."""
     own = PROJECT / ".feedmill" / "benchmarks" if small else PROJECT / "benchmarks" / "results"
     return Path(os.environ.get("FEEDMILL_BENCHMARKS") or own)
 
@@ -148,7 +148,7 @@ def save(result: Result) -> Path:
 
 
 def load(name: str, small: bool = False) -> Result | None:
-    """The newest result of a question, or None where it was never measured."""
+    """The newest result of a question, or None if it was never measured."""
     path = folder(small) / f"{'small-' if small else ''}{name}.json"
     return Result(**json.loads(path.read_text())) if path.exists() else None
 
@@ -169,7 +169,7 @@ def command(name: str, measure: Callable[[bool], Result], rows: Callable[[Result
     parser.add_argument("--minutes", type=float, help="begin no further round after so many")
     parser.add_argument("--more", action="store_true", help="add the samples to those of the same sizes and machine")
     given = parser.parse_args()
-    # A time-out's signal too must stop the servers.
+    # The signal of a time-out must stop the servers too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     clock, before = time.monotonic(), psutil.cpu_times()
     if given.minutes:

@@ -87,7 +87,7 @@ def main(small: bool) -> Result:
 
 
 def probe(plain: Path, project: Path, dags: str, dag_id: str | None, home: Path) -> dict[str, Any]:
-    """One process: what parsing this file or folder took after Airflow's own share."""
+    """Time in one process how long it takes to parse this file or folder after Airflow's own share."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
         "AIRFLOW_HOME": str(home),
@@ -108,7 +108,7 @@ def probe(plain: Path, project: Path, dags: str, dag_id: str | None, home: Path)
 
 
 def generate(project: Path, tables: int) -> None:
-    """A project of so many hourly tables, each of which reads the one before, with their files."""
+    """A project with this many hourly tables and their files. Each table reads the one before it."""
     shutil.copytree(PROJECT / "plugins", project / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(PROJECT / "include", project / "include", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(PROJECT / "docs" / "tables", project / "docs" / "tables")

@@ -14,7 +14,7 @@ README = PROJECT / "README.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 IN_README = ("parse", "build", "transforms", "ranges", "latency")
-"""The questions whose headline stands in the README: five rows, so that somebody reads them."""
+"""The questions whose headline the README shows. There are only five rows, so that people read them."""
 
 HEAD = """# Benchmarks
 

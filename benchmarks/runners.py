@@ -81,7 +81,7 @@ def built(deployment: Deployment) -> str:
 
 
 def define(connection: Connection) -> None:
-    """Make it known as in production: in the environment."""
+    """Set the connection in the environment, as in production."""
     fields = ("conn_type", "host", "port", "login", "password", "schema", "extra")
     value = {name: getattr(connection, name) for name in fields}
     os.environ[f"AIRFLOW_CONN_{connection.conn_id.upper()}"] = json.dumps(value)

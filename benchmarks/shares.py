@@ -91,10 +91,10 @@ def built(deployment: Deployment, table: Table) -> str:
 
 
 def check_task(program: str, table: Table, build_id: str) -> dict[str, float]:
-    """What the check of a build took in a process of its own, by the process's own clocks."""
+    """The time of a build's check in a process of its own, by that process's clocks."""
     path = os.pathsep.join([str(PROJECT), str(PROJECT / "plugins")])
     environment = {**os.environ, "PYTHONPATH": path, "CHECK": CHECK, "PYTHONWARNINGS": "ignore"}
-    # Airflow is preloaded, but this is no task of it: connections are found in the environment.
+    # Airflow is preloaded, but this is not one of its tasks, so connections come from the environment.
     command = [sys.executable, "-c", program, table.name, build_id]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:

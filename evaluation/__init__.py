@@ -1,5 +1,5 @@
 """The evaluation of Feedmill's estimators on real and simulated logs: `make evaluate` writes docs/evaluation/.
 
-What is judged is made by the product's own transforms, in Spark (:mod:`evaluation.product`). What it is compared with
-stands here, in NumPy and SciPy, or comes from libraries of `requirements-evaluate.txt`, which the product never needs.
+The product's own transforms make the estimates in Spark (:mod:`evaluation.product`). The methods that they are compared
+with are here, in NumPy and SciPy, or come from libraries of `requirements-evaluate.txt`, which the product never needs.
 """

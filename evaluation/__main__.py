@@ -13,7 +13,7 @@ EVALUATIONS = ("affinity", "popularity", "trending", "recommender", "open_bandit
 
 
 def main() -> int:
-    """Run what is named, or all."""
+    """Run the named evaluations, or all."""
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     parser.add_argument("only", nargs="*", choices=[[], *EVALUATIONS], metavar="|".join(EVALUATIONS))
     chosen = parser.parse_args().only or EVALUATIONS

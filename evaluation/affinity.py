@@ -22,7 +22,7 @@ RESAMPLES, SEED = 1000, 20260501
 FEEDMILL = "Feedmill"
 RATES = "baseline rates alone"
 COUNTS = ("smoothed user CTR", "user CTR, fitted Beta", "smoothed user × category CTR", "Gamma–Poisson")
-"""The count-based estimates, none of which Feedmill's may be worse than."""
+"""The count-based estimates. Feedmill's must not be worse than any of them."""
 MIXED = "mixed logistic model"
 
 METRICS: Mapping[str, Callable[..., Floats]] = {
@@ -49,7 +49,7 @@ KUAIRAND_LAST = 5
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test impressions, and what was predicted for the latter by each method."""
+    """Training and test impressions, and the predictions of each method for the test impressions."""
 
     train: Known
     test: Known
@@ -80,13 +80,13 @@ class Split:
 
 
 def known(train: Impressions, test: Impressions) -> tuple[Known, Known]:
-    """Both, with the expected rates that the training impressions give."""
+    """Training and test impressions with the expected rates, which come from the training impressions."""
     rates = Rates(train)
     return Known.of(train, rates.of(train)), Known.of(test, rates.of(test))
 
 
 def estimated(tables: Lake, train: Impressions, test: Impressions) -> tuple[Floats, str]:
-    """Feedmill's probabilities of the test's impressions; and what was fitted, and how the NumPy version agrees."""
+    """Feedmill's probabilities for the test impressions, and a text on the fit and its agreement with NumPy."""
     rates = Rates(train)
     reference = credibility.fit(Known.of(train, rates.of(train))).predict(Known.of(test, rates.of(test)))
     made = product.Affinities(tables, train)
@@ -105,7 +105,7 @@ def estimated(tables: Lake, train: Impressions, test: Impressions) -> tuple[Floa
 
 
 def compared(train: Known, test: Known, validation: tuple[Known, Known]) -> tuple[dict[str, Floats], list[str]]:
-    """What each method that Feedmill is compared with predicts, and what was chosen on the validation split."""
+    """The predictions of each compared method, and the parameters that were chosen on the validation split."""
     strengths = [(value,) for value in baselines.STRENGTHS]
     user, _ = baselines.best(baselines.user_ctr, *validation, strengths)
     category, _ = baselines.best(baselines.user_category_ctr, *validation, strengths)
@@ -185,7 +185,7 @@ def kuairand(page: Page, tables: Lake) -> None:
 
 
 def movielens(page: Page, tables: Lake) -> None:
-    """A fifth of each user's ratings is the test; of the rest, some are kept."""
+    """A fifth of each user's ratings is the test. Some of the others are kept for training."""
     impressions = data.movielens()
     generator = np.random.default_rng(SEED)
     rows = impressions.rows.assign(draw=generator.random(len(impressions.rows)))
@@ -298,7 +298,7 @@ def simulated(page: Page, tables: Lake) -> None:
 
 
 def half_lives(page: Page, tables: Lake) -> None:
-    """The log loss by the half-life that evidence is weighted with: its NumPy version, over the same impressions."""
+    """The log loss for each half-life of the evidence, by the NumPy version, over the same impressions."""
     print("half-lives on the simulator and on KuaiRand …", flush=True)
     feed = simulations.DRIFTING
     found = product.simulated_impressions(tables, feed)
@@ -334,7 +334,7 @@ def half_lives(page: Page, tables: Lake) -> None:
 
 
 def _losses_by_day(known: Known, days: Iterable[int], life: float | None) -> pd.DataFrame:
-    """user and loss of each impression of these days, predicted from the days before."""
+    """The user and the loss of each impression of these days, predicted from the days before."""
     result = []
     for day in days:
         train, test = known.where(known.shares["day"] < day), known.where(known.shares["day"] == day)
@@ -347,7 +347,7 @@ def _losses_by_day(known: Known, days: Iterable[int], life: float | None) -> pd.
 
 
 def _seen_by_truth(made: product.SimulatedAffinities) -> tuple[list[str], list[list[str]]]:
-    """Observed by expected over the users and categories of each range of true ratios."""
+    """Observed / expected of the users and categories in each range of true ratios."""
     cells = made.evidence.merge(made.truth, on=["user_id", "category"]).astype({"observed": float, "expected": float})
     edges = [0, 0.5, 1, 2, 4, np.inf]
     of = cells.assign(true=cells["ratio"] * cells["expected"]).groupby(pd.cut(cells["ratio"], edges), observed=True)
@@ -384,7 +384,7 @@ def _count_ratios(evidence: pd.DataFrame, grid: pd.MultiIndex, user: np.ndarray,
 
 
 def _twice(impressions: Impressions) -> Impressions:
-    """The same impressions on day 0, which gives the expected rates, and on day 1, which is the evidence."""
+    """The same impressions twice: on day 0, for the expected rates, and on day 1, as evidence."""
     rows = pd.concat([impressions.rows, impressions.rows.assign(day=1)], ignore_index=True)
     again = impressions.shares.assign(row=impressions.shares["row"] + len(impressions.rows))
     return Impressions(rows, pd.concat([impressions.shares, again], ignore_index=True))
@@ -415,7 +415,7 @@ def _differences(
 
 
 def _verdict(scores: Mapping[str, Mapping[str, Mapping[str, Floats]]]) -> str:
-    """Where Feedmill's log loss is worse than that of a count-based method, at 95 %; and where it is better."""
+    """The comparisons in which Feedmill's log loss is worse than a count-based method's at 95 %, or better."""
     worse, even, better = [], [], []
     for label, group in scores.items():
         for method in (RATES, *COUNTS):

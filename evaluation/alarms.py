@@ -1,6 +1,7 @@
-"""How well scores of items by the hour find trends: thresholds at a false-alarm rate, time to detection, precision.
+"""How well hourly scores of items find trends: thresholds at a false-alarm rate, time to detection, precision.
 
-Scores stand in an array series × hour; a series is an item on a surface. Higher is more of a trend; NaN is no score.
+Scores are an array series × hour; a series is an item on a surface. A higher score means a trend more surely; NaN means
+that there is no score.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ class Trend:
 
 @dataclass(frozen=True)
 class Truth:
-    """What trends when, and which hours say nothing of it."""
+    """Which series trends in which hours, and which hours say nothing about it."""
 
     trends: list[Trend]
     active: Bools
     """Series × hour: a trend runs."""
     quiet: Bools
-    """Series × hour: none runs, and none did in the hours that a score still counts."""
+    """Series × hour: no trend runs, and none ran in the earlier hours that a score counts."""
 
     @classmethod
     def of(cls, trends: list[Trend], beside: list[Trend], shape: tuple[int, int], memory: int) -> Truth:
-        """``memory``: hours before its own that a score counts. ``beside``: jumps that are no trends, nor nothing."""
+        """``memory``: how many hours before its own a score counts. ``beside``: jumps that count neither as trends nor
+        as quiet hours."""
         active, echo = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         for trend in trends:
             active[trend.series, trend.start : trend.end] = True
@@ -46,15 +48,15 @@ class Truth:
 
 
 def threshold(scores: Floats, quiet: Bools, alarms: int) -> float:
-    """The least threshold above which lie at most ``alarms`` of the scores where nothing trends."""
+    """The least threshold such that at most ``alarms`` scores of quiet hours lie above it."""
     found = np.sort(scores[quiet & np.isfinite(scores)])[::-1]
     return float(np.nextafter(found[alarms], np.inf)) if len(found) > alarms else -np.inf
 
 
 def hours_to_alarm(scores: Floats, level: float, trends: list[Trend], most: int) -> tuple[Bools, Floats]:
-    """Of each trend whether it was found while it ran, and after how many hours: ``most`` if it was not.
+    """For each trend, whether it was found while it ran, and after how many hours (``most`` if it was not found).
 
-    The score of an hour is there at its end: the first hour's is a detection after one hour.
+    An hour's score exists at the hour's end, so a detection by the first hour's score takes one hour.
     """
     found = np.zeros(len(trends), dtype=bool)
     hours = np.full(len(trends), float(most))
@@ -66,7 +68,7 @@ def hours_to_alarm(scores: Floats, level: float, trends: list[Trend], most: int)
 
 
 def precision_at(scores: Floats, active: Bools, k: int) -> float:
-    """The share of true trends among the ``k`` highest scores; of equal ones, what a random order expects."""
+    """The share of true trends among the ``k`` highest scores. Equal scores count as in a random order, on average."""
     valid = np.isfinite(scores)
     values, true = scores[valid], active[valid]
     if len(values) == 0:

@@ -1,7 +1,7 @@
-"""What the affinity is compared with: count-based estimates, and a mixed logistic model.
+"""The methods that the affinity is compared with: count-based estimates, and a mixed logistic model.
 
-Each takes training impressions with what the average user is expected to do (``Known``), and gives the probability
-that each test impression is engaged. An impression of several categories counts in each with its share.
+Each takes training impressions with the average user's expected rates (``Known``), and gives the probability that each
+test impression is engaged. An impression of several categories counts in each with its share.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from evaluation.data import Impressions
 from evaluation.metrics import Floats, losses
 
 SMOOTHING = 20.0
-"""Impressions of its parent that a cell of :func:`expected_rates` is smoothed with."""
+"""How many impressions of its parent smooth a cell of :func:`expected_rates`."""
 
 STRENGTHS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-"""Tried on the validation split for every estimate that adds impressions of the average."""
+"""Strengths that are tried on the validation split, for every estimate that adds impressions of the average."""
 
 VARIANCES = ((0.2, 0.05), (0.5, 0.05), (0.5, 0.2), (1.0, 0.2))
-"""Tried on the validation split as variances of the mixed logistic model's effects: user, user × category."""
+"""Variances of the mixed logistic model's effects (user, user × category) that are tried on the validation split."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Known:
         return cls(shares.assign(expected=expected), len(impressions.rows))
 
     def where(self, keep: pd.Series) -> Known:
-        """The impressions whose shares ``keep`` marks: all of one, or none."""
+        """The impressions whose shares ``keep`` marks. It marks all shares of an impression, or none."""
         kept = self.shares[keep]
         rows, names = pd.factorize(kept["row"])
         return Known(kept.assign(row=rows), len(names))
@@ -54,12 +54,12 @@ class Known:
 
     @property
     def engaged(self) -> Floats:
-        """0 or 1 of each impression."""
+        """0 or 1 for each impression."""
         return self.summed(self.shares["engaged"].to_numpy(dtype=float))
 
     @property
     def baseline(self) -> Floats:
-        """The rate of the average user, of each impression."""
+        """The average user's rate for each impression."""
         return self.summed(self.shares["expected"].to_numpy())
 
 
@@ -77,7 +77,7 @@ class Rates:
         self.cell = (cell["yes"] + SMOOTHING * parent) / (cell["weight"] + SMOOTHING)
 
     def of(self, impressions: Impressions) -> Floats:
-        """The rate of each row of ``impressions.shares``; where a cell was never seen, its parent's."""
+        """The rate of each row of ``impressions.shares``. A cell that was never seen takes its parent's."""
         shares = impressions.shares.join(impressions.rows["surface"], on="row")
         found = self.cell.reindex(pd.MultiIndex.from_frame(shares[["surface", "category"]])).to_numpy()
         parent = self.surface.reindex(shares["surface"]).to_numpy()
@@ -154,7 +154,7 @@ def mixed_logistic(train: Known, test: Known, user_variance: float, category_var
 
     def design(known: Known) -> csr_matrix:
         row, weight = known.shares["row"].to_numpy(), known.shares["weight"].to_numpy()
-        # Large columns have small coefficients, which are hardly penalised: fixed effects.
+        # Large columns have small coefficients, which are hardly penalised, so they act as fixed effects.
         fixed = np.column_stack([logit(known.baseline), np.ones(known.rows)]) * 30
         blocks = [csr_matrix(fixed)]
         for index, keys, variance in (

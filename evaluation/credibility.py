@@ -1,7 +1,7 @@
-"""The affinity's formulas in NumPy, written apart from `include/spark/credibility.py`: each checks the other.
+"""The affinity's formulas in NumPy, written independently of `include/spark/credibility.py`: each checks the other.
 
-Bühlmann & Straub 1970, Jewell 1975, with variances from U-statistics: no impression meets itself in a product, so
-that they are unbiased also where a user has one impression per category. Derivation: docs/affinity.md.
+The model is that of Bühlmann & Straub 1970 and Jewell 1975. Variances come from U-statistics: no impression is
+multiplied by itself, so they are unbiased even if a user has one impression per category. Derivation: docs/affinity.md.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Credibility:
 
     users: pd.Index
     user_mean: Floats
-    """m of each user: the ratio of a category that the user never saw."""
+    """m of each user: the ratio for a category that the user never saw."""
     affinity: pd.Series
     """by (user, category)"""
     mean: float
-    """The ratio of a user of whom nothing is known, or one impression."""
+    """The ratio of a user with one impression or none."""
     slope: float
-    """What is added to it for each unit of the logarithm of the user's impressions."""
+    """Added to the ratio for each unit of the logarithm of the user's impressions."""
     user_variance: float
     category_variance: float
 
@@ -41,7 +41,7 @@ class Credibility:
 
 
 def fit(train: Known, aged: Floats | float = 1.0) -> Credibility:
-    """The affinities of all users of ``train``, as one segment; ``aged`` is what age leaves of each share's weight."""
+    """The affinities of all users of ``train``, as one segment. ``aged``: the factor of each share's weight by age."""
     shares = train.shares
     whole, e = shares["weight"], shares["expected"]
     w, rest = whole * aged, (1 - whole) * aged
@@ -111,8 +111,8 @@ def _prior(sums: pd.DataFrame, user: Ints, mean: float, slope: float) -> Floats:
 def _variances(sums: pd.DataFrame, user: Ints, prior: Floats) -> tuple[float, float]:
     """τ²_u and τ²_c around each user's ``prior``: products of residuals of different impressions only.
 
-    What an impression is expected to contribute with itself is taken out: y is 0 or 1 with the mean c·e, c the user's
-    ratio as it was observed.
+    The expected product of an impression with itself is taken out: y is 0 or 1 with the mean c·e, where c is the user's
+    observed ratio.
     """
     exposure = sums["expected"].to_numpy()
     residual = sums["observed"].to_numpy() - prior * exposure

@@ -1,7 +1,7 @@
-"""The logs that the evaluation reads, as impressions: one row for each shown item, and what became of it.
+"""The logs that the evaluation reads, as impressions: one row for each shown item, with the user's reaction.
 
-Nothing of them is in the repository. KuaiRand is read from the folder that ``FEEDMILL_KUAIRAND`` names (by default the
-one beside the project); ML-100K and Open Bandit out of wheels on PyPI that carry them as files.
+The repository contains none of them. KuaiRand is read from the folder that ``FEEDMILL_KUAIRAND`` names (by default the
+one beside the project). ML-100K and Open Bandit are read from wheels on PyPI that carry them as files.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NO_CATEGORY = UNKNOWN
 
 
 class DataMissingError(RuntimeError):
-    """A data set is not there; the message says how to get it."""
+    """A data set is missing; the message says how to get it."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Impressions:
 
 
 def kuairand_folder() -> Path:
-    """Where KuaiRand lies.
+    """The folder of KuaiRand.
 
     Raises:
-        DataMissingError: it does not.
+        DataMissingError: the data set is not there.
     """
     named = os.environ.get("FEEDMILL_KUAIRAND")
     folder = Path(named) if named else PROJECT.parent / "shared" / "data" / "kuairand"
@@ -100,7 +100,7 @@ def kuairand() -> Impressions:
 
 
 def shares_of(rows: pd.DataFrame, categories: pd.DataFrame) -> pd.DataFrame:
-    """The categories of each impression's item in equal parts; an item without any is of :data:`NO_CATEGORY`."""
+    """The categories of each impression's item, in equal parts. An item without any has :data:`NO_CATEGORY`."""
     categories = categories.drop_duplicates()
     joined = rows[["item"]].reset_index(names="row").merge(categories, on="item", how="left")
     joined["category"] = joined["category"].fillna(NO_CATEGORY)
@@ -111,7 +111,7 @@ def shares_of(rows: pd.DataFrame, categories: pd.DataFrame) -> pd.DataFrame:
 def movielens() -> Impressions:
     """ML-100K: a rating is an impression, 4 and 5 are engaged; genres in equal parts are the categories.
 
-    There are no sessions and no days that mean anything (a user rates all in one sitting), so ``day`` is 0.
+    Sessions and days mean nothing in it, because a user rates everything in one sitting. So ``day`` is 0.
     """
     ratings, movies = movielens_files()
     ratings = ratings.sort_values(["timestamp", "user_id", "item_id"], kind="stable", ignore_index=True)
@@ -130,14 +130,14 @@ def movielens() -> Impressions:
 
 
 def place_by_time(impressions: Impressions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each impression its place among the user's, the latest first, and how many a fifth of the user's are."""
+    """For each impression, its place among the user's (the latest first), and how many a fifth of the user's are."""
     of_user = impressions.rows.groupby("user")["user"]
     count = of_user.transform("size").to_numpy()
     return of_user.cumcount(ascending=False).to_numpy(), count // 5
 
 
 def movielens_files() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """ML-100K's ratings and movies, as they stand in the wheel of recbole, which is read and never imported."""
+    """ML-100K's ratings and movies, from the wheel of recbole. The wheel is read as an archive and never imported."""
     wheel = _wheel("recbole", RECBOLE)
     frames = []
     with zipfile.ZipFile(wheel) as archive:

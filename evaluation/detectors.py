@@ -1,7 +1,7 @@
-"""What trending is compared with: z-score, growth ratio and a Poisson test of an item's engagements of some hours.
+"""The methods that trending is compared with: z-score, growth ratio and a Poisson test, over engagements of some hours.
 
-Each takes counts series × hour and judges the last :data:`HOURS` of them, as the product does, against the same series'
-earlier hours. Where there is too little history there is no score (NaN).
+Each takes counts series × hour and judges the last :data:`HOURS` of them against the same series' earlier hours, as the
+product does. If there is too little history, there is no score (NaN).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ADDED = (1.0, 5.0, 10.0)
 
 @dataclass(frozen=True)
 class Past:
-    """What a series had before the hours that are judged, as totals of so many hours."""
+    """A series before the judged hours, as totals of the same number of hours."""
 
     now: Floats
     """The total of the hours that are judged."""
@@ -73,8 +73,8 @@ def poisson_test(past: Past) -> Floats:
 def variants(counts: Floats, first: Ints, every_item: bool) -> Iterator[tuple[str, str, Floats]]:
     """(method, variant, scores): every method against every past; of ``every_item``, or of those of a day or more.
 
-    The same hours of earlier days know nothing of an item's first day, so they are no past of every item. ``first``
-    is the hour of each series' first impression or engagement.
+    On an item's first day there are no same hours of earlier days, so that past does not exist for every item.
+    ``first`` is the hour of each series' first impression or engagement.
     """
     pasts = (
         ("the day before", Past.of_days, 1),
@@ -98,7 +98,7 @@ def rolling(values: Floats, hours: int) -> Floats:
 
 
 def _before(values: Floats) -> Floats:
-    """What was known before the hours that are judged began."""
+    """The values that were known before the judged hours began."""
     return _shifted(values, HOURS)
 
 

@@ -1,7 +1,7 @@
-"""Metrics of predictions and rankings, each as sums that a bootstrap over users can weigh.
+"""Metrics of predictions and rankings, written as sums over users, so that a bootstrap can weight the users.
 
-A resample of users is a vector of whole weights, one for each user. A metric takes a matrix of them, one row for each
-resample, and returns one value for each row: the same resamples serve every method, so differences are paired.
+A resample of users is a vector of whole weights, one for each user. A metric takes a matrix with one row for each
+resample, and returns one value for each row. All methods use the same resamples, so differences are paired.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CLIP = 1e-6
-"""A probability is kept this far from 0 and 1 where its logarithm is taken."""
+"""Before we take its logarithm, a probability is kept at least this far from 0 and 1."""
 
 _DIGITS = 10
-"""Predictions that agree in as many digits are a tie: sums of shares differ in the last ones by their order."""
+"""Predictions that agree in this many digits are a tie. Sums of shares differ in the last digits by their order."""
 
 _CHUNK = 20_000_000
-"""Numbers held at once where resamples meet rows."""
+"""How many numbers are held at once when resamples are multiplied with rows."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def log_loss(engaged: Floats, predicted: Floats, user: Ints, users: int, resampl
 
 
 def auc(engaged: Floats, predicted: Floats, user: Ints, users: int, resamples: Resamples) -> Floats:  # noqa: ARG001
-    """The share of pairs, one engaged and one not, that the prediction orders rightly; ties count half."""
+    """The share of pairs (one engaged, one not) that the prediction orders correctly; ties count half."""
     predicted = predicted.round(_DIGITS)
     order = np.argsort(predicted, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(predicted[order]) != 0]) if len(order) else order
@@ -85,7 +85,7 @@ def auc(engaged: Floats, predicted: Floats, user: Ints, users: int, resamples: R
 def within_user_auc(engaged: Floats, predicted: Floats, user: Ints, users: int, resamples: Resamples) -> Floats:
     """The AUC of each user who has both kinds of impressions, averaged with the number of impressions as weight.
 
-    Zhu et al. 2017 (GAUC): what a ranking for one user gains; the level of a user does not count.
+    This is GAUC (Zhu et al. 2017). It judges the order within each user; a user's level has no effect.
     """
     predicted = predicted.round(_DIGITS)
     order = np.argsort(user, kind="stable")
@@ -113,7 +113,7 @@ class Interval:
 
     @classmethod
     def of(cls, values: Floats) -> Interval:
-        """Of a metric's values: the first belongs to the data as it is."""
+        """The interval of a metric's values, of which the first belongs to the data as it is."""
         finite = values[1:][np.isfinite(values[1:])]
         low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
         return cls(float(values[0]), float(low), float(high))

@@ -1,5 +1,5 @@
-"""The item-to-item signal in SciPy, written apart from `include/spark/features/item_neighbours.py`: each checks the
-other, and here its constants are compared on validation splits."""
+"""The item-to-item signal in SciPy, written independently of `include/spark/features/item_neighbours.py`: each checks
+the other. Here its constants are also compared on validation splits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from include.spark.serving.user_recommendations import HALF_LIFE, HISTORY
 
 @dataclass(frozen=True)
 class Constants:
-    """What the product decides, and an evaluation may vary."""
+    """Constants of the product that an evaluation may vary."""
 
     paired: int = PAIRED
-    """Newest items of a user of which pairs are made."""
+    """How many of a user's newest items form pairs."""
     history: int = HISTORY
-    """Those that lead to candidates."""
+    """How many of a user's newest items lead to candidates."""
     kept: int = NEIGHBOURS
     half_life: float = HALF_LIFE
     power: float = 0.5
-    """Of an item's engagements in its score."""
+    """The exponent of an item's engagements in its score."""
 
 
 PRODUCT = Constants()
@@ -52,14 +52,14 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of items with a user of both, each in both orders."""
+    """Pairs of items that have a common user, each in both orders."""
 
     item: NDArray[np.int64]
     other: NDArray[np.int64]
     together: Floats
     expected: Floats
     variance: float
-    """Of the true O/E between all pairs, also those without a user of both; not below 0."""
+    """The variance of the true O/E between all pairs, also those without a common user; not below 0."""
 
     @property
     def lift(self) -> Floats:
@@ -68,7 +68,7 @@ class Pairs:
 
 
 def pairs(engaged: csr_matrix) -> Pairs:
-    """Of users × items, 1 where a user has the item in their history."""
+    """The pairs of a matrix users × items that is 1 if the item is in the user's history."""
     users = np.asarray(engaged.sum(axis=0)).ravel().astype(float)
     joint = (engaged.T @ engaged).tocoo()
     other = joint.row != joint.col

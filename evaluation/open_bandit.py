@@ -32,14 +32,14 @@ LENGTHS = {MIXED: 10}
 
 @dataclass(frozen=True)
 class Rounds:
-    """Impressions of a log, and what a policy would have done in the same place."""
+    """Impressions of a log, and the choices of another policy in the same places."""
 
     engaged: Floats
     action: NDArray[np.int64]
     """The number of the item that was shown."""
     position: NDArray[np.int64]
     propensity: Floats
-    """With which the log's policy showed it there."""
+    """The probability with which the log's policy showed it there."""
     chosen: Floats
     """Rounds × items × positions: the probability with which the policy shows an item."""
     reward: Floats
@@ -51,7 +51,7 @@ class Rounds:
 
     @property
     def weight(self) -> Floats:
-        """How many times as often as the log's policy this one shows what was shown."""
+        """How many times as often this policy shows the shown item as the log's policy does."""
         return self.chosen[self._row, self.action, self.position] / self.propensity
 
     @property
@@ -61,7 +61,7 @@ class Rounds:
 
     @property
     def surprise(self) -> Floats:
-        """What the model did not expect, weighted."""
+        """The difference between the reward and the model's expectation, weighted."""
         return self.weight * (self.engaged - self.reward[self._row, self.action])
 
 
@@ -88,7 +88,7 @@ def estimates(rounds: Rounds, resamples: Resamples) -> dict[str, Floats]:
 def policy(lists: Mapping[tuple[int, str], Sequence[int]], log: pd.DataFrame, items: int, name: str) -> Floats:
     """Rounds × items × positions. ``lists``: the items of a day and user, the best first.
 
-    Where a user has no item for the place, any is as likely as any other.
+    If a user has no item for the position, all items are equally likely.
     """
     chosen = np.full((len(log), items, POSITIONS), 1.0 / items)
     if name == UNIFORM:
@@ -128,7 +128,7 @@ class Campaign:
         product.land(tables, _impressions(both, name))
         days = int(both["day"].max())
         end = product.START + timedelta(days=days)
-        # Who agrees in all features is one user here: what one of them was shown, the next has not seen.
+        # All people who agree in all features are one user here. An item that one of them was shown is new to the next.
         mine = {"serving.user_recommendations": {"user_items_daily": F.col("engaged") > 0}}
         served.build_recommendations(tables, product.START, product.START, end, mine)
         ranked = tables.rows(TABLES["serving.user_recommendations"]).toPandas()
@@ -144,7 +144,7 @@ class Campaign:
         )
 
     def rounds(self, policy_name: str) -> Rounds:
-        """The log, with what the policy of the name would have done."""
+        """The log, with the choices of the policy of that name."""
         log = self.log
         return Rounds(
             log["engaged"].to_numpy(dtype=float),
@@ -175,7 +175,7 @@ def _lists(ranked: pd.DataFrame, items: pd.Index) -> dict[tuple[int, str], list[
 
 
 def _reward(popularity: pd.DataFrame, both: pd.DataFrame, log: pd.DataFrame, items: pd.Index) -> Floats:
-    """Of each round and item: the campaign's CTR before the day × the item's popularity as of the day before."""
+    """For each round and item, the campaign's CTR before the day × the item's popularity as of the day before."""
     sums = both.groupby("day")["engaged"].agg(["sum", "size"]).cumsum()
     rate = (sums["sum"] / sums["size"]).shift(1).reindex(log["day"]).to_numpy()
     known = popularity.assign(served=_number(popularity["day"]) + 1).pivot_table(
@@ -187,9 +187,9 @@ def _reward(popularity: pd.DataFrame, both: pd.DataFrame, log: pd.DataFrame, ite
 
 @contextmanager
 def obp_estimators() -> Iterator[ModuleType]:
-    """obp's own estimators, read from the wheel that holds the data. They need torch for tensors only; there are none.
+    """obp's own estimators, read from the wheel that holds the data. They need torch only for tensors, and we use none.
 
-    What its package imports beside them (plots, learners) is left out.
+    The other imports of its package (plots, learners) are left out.
     """
     wheel = str(data.obp_wheel())
     torch = ModuleType("torch")
@@ -230,7 +230,7 @@ def by_obp(rounds: Rounds) -> dict[str, float]:
 
 
 def pooled(parts: Sequence[Rounds]) -> Rounds:
-    """The rounds of campaigns as one log; their items are told apart by their numbers."""
+    """The rounds of several campaigns as one log. Each campaign's items get numbers of their own."""
     width = max(part.reward.shape[1] for part in parts)
 
     def wide(array: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""docs/evaluation/popularity.md: how popularity agrees with the simulator's truth, and what position does to it."""
+"""docs/evaluation/popularity.md: how popularity agrees with the simulator's truth, and how position affects it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from include.spark.impressions import BUCKETS
 from include.tables import TABLES
 
 FEED = Settings(datetime(2026, 1, 5, tzinfo=UTC), days=28, users=4000, events_per_day=20_000, items=12_000, seed=31)
-"""As many items as leave most of them with few impressions. Its seed was used for nothing else."""
+"""It has so many items that most get few impressions. Its seed was used for nothing else."""
 
 RANDOM = "random-1"
 """The simulator's model that shows every live item alike, on any slot."""
@@ -36,7 +36,7 @@ GROUPS: Mapping[str, tuple[int, float]] = {"1–10": (1, 10), "11–100": (11, 1
 """By impressions in the window."""
 
 FEW = 20
-"""A group of so many items or fewer is not ranked."""
+"""A group with this many items or fewer is not ranked."""
 
 STRENGTHS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 """Impressions of the average item that a smoothed CTR adds."""
@@ -56,7 +56,7 @@ _BUILT = (
 
 @dataclass(frozen=True)
 class Log:
-    """A log's items that live at the end, with what is estimated of them and what is true; and its places."""
+    """A log's items that live at the end, with their estimates and their truth; and its places."""
 
     items: pd.DataFrame
     """surface, item_id, impressions, engaged (in the window), popularity, lower_bound, observed, expected, ratio (true,
@@ -231,7 +231,7 @@ def wilson(engaged: Floats, shown: Floats, z: float = 1.959964) -> Floats:
 
 
 def correlations(methods: Mapping[str, Floats], truth: Floats, rows: np.ndarray) -> dict[str, Floats]:
-    """Of each method, on the same resamples of the items that ``rows`` marks."""
+    """The correlation of each method, on the same resamples of the items that ``rows`` marks."""
     count = int(rows.sum())
     resamples = Resamples.draw(count, RESAMPLES, SEED)
     number = np.arange(count)
@@ -239,7 +239,7 @@ def correlations(methods: Mapping[str, Floats], truth: Floats, rows: np.ndarray)
 
 
 def positions(page: Page, logged: Log, explored: Log) -> None:
-    """What a place's rate is beside its examination, and how far an item's rate follows its slots."""
+    """A place's rate beside its examination, and how far an item's rate follows its slots."""
     page.head("Position")
     page.text(
         "How likely users are to look at a slot, relative to the first slot. The table compares three "

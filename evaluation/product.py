@@ -1,4 +1,4 @@
-"""What the product's own transforms make of impressions: expected rates and affinities, read back as pandas."""
+"""The product's own transforms on impressions: their expected rates and affinities, read back as pandas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from feedmill.timeline import DAY
 from include.tables import TABLES
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
-"""Day 0 of every data set: their own dates would say nothing here."""
+"""Day 0 of every data set. Their own dates have no meaning here."""
 
 ANY = "*"
 HORIZON = "long"
@@ -37,7 +37,7 @@ AFFINITY = (
 
 
 def build_affinities(tables: Lake, start: datetime, end: datetime) -> None:
-    """All days of the affinity's inputs, and of the window and what reads it the last before ``end``."""
+    """Build all days of the affinity's inputs. For the window and its readers, build the last day before ``end``."""
     last = end - DAY.length
     for name in AFFINITY[:3]:
         tables.build(TABLES[name], start, end)
@@ -51,7 +51,7 @@ class Affinities:
     """features.user_category_affinity and features.engagement_baseline, as of the end of the training days."""
 
     def __init__(self, tables: Lake, train: Impressions, horizon: str = HORIZON) -> None:
-        """Build them: days 0 to the last of ``train``; what is predicted is the day after."""
+        """Build the tables for the days 0 to the last of ``train``. The day after that is predicted."""
         end = START + timedelta(days=int(train.rows["day"].max()) + 1)
         self.horizon = horizon
         tables.empty()
@@ -136,7 +136,7 @@ def _of_all(variances: pd.DataFrame, horizon: str) -> pd.Series:
 def simulated_impressions(tables: Lake, feed: Settings) -> Known:
     """The impressions of a simulated feed in their categories, with the rates that the product's baseline expects.
 
-    Those of the first day have none, and are left out. Days are numbered from the feed's first.
+    The impressions of the first day have no rates and are left out. Days are numbered from the feed's first.
     """
     from pyspark.sql import functions as F
 

@@ -25,7 +25,7 @@ KEPT = (5, 20, None)
 Scores = NDArray[np.float32]
 
 NOTHING = -1
-"""Stands in a user's list where it has no item: nothing is found there."""
+"""Fills the places of a user's list that have no item. It never counts as found."""
 
 
 @dataclass(frozen=True)
@@ -155,13 +155,13 @@ GRIDS: Mapping[str, tuple[Callable[..., Scores], list[tuple[float, ...]]]] = {
     "implicit ALS": (als, list(pairs((16, 64), (0.1, 10.0), (1.0, 10.0)))),
     "EASE": (ease, [(50.0,), (300.0,)]),
 }
-"""What Feedmill's ranking is compared with, each with the parameters that are tried on the validation split."""
+"""The methods that Feedmill's ranking is compared with, and the parameters that are tried on the validation split."""
 
 FEEDMILL = "Feedmill"
 
 
 def hits(task: Task, best: NDArray[np.int64]) -> Floats:
-    """Users × places: 1 where what stands there was wanted."""
+    """Users × places: 1 if the item in that place was wanted."""
     wanted = np.hstack([task.wanted.toarray(), np.zeros((len(task.users), 1), dtype=np.float32)])
     return np.take_along_axis(wanted, best, axis=1)
 
@@ -199,7 +199,7 @@ def diversity(task: Task, best: NDArray[np.int64]) -> float:
 
 @dataclass(frozen=True)
 class Split:
-    """One data set: what is ranked from what, and how users are grouped."""
+    """One data set: training, validation and test, and the groups of users."""
 
     title: str
     text: str
@@ -209,7 +209,7 @@ class Split:
     """Training impressions of the validation split."""
     validation: Impressions
     edges: tuple[int, ...]
-    """The least likes of each group of users but the first."""
+    """The least number of likes of each group of users except the first."""
     has_days: bool
 
     def groups(self, likes: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
@@ -258,7 +258,7 @@ def splits() -> Iterator[Split]:
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one data set: lists of every method, and what its parameters are."""
+    """Lists of every method on one data set, and the chosen parameters."""
 
     split: Split
     task: Task
@@ -395,7 +395,7 @@ def _section(found: Measured) -> Section:
 
 
 def _verdicts(page: Page, sections: Sequence[Section]) -> None:
-    """Where Feedmill is better, where worse, where nobody knows."""
+    """The comparisons in which Feedmill is better, worse, or not distinguishable."""
     page.head("In short")
     page.text(
         f"**+**: {FEEDMILL} is better at 95 %; **−**: the other is; **·**: the interval holds 0. First {TOP} places: "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FOLDER = PROJECT / "docs" / "evaluation"
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's, which the colour-blind tell apart."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
 
 
 class Page:
@@ -59,7 +59,7 @@ class Page:
 
 
 def axes(width: float = 6.0, height: float = 4.5) -> Axes:
-    """Empty axes for a plot, without what distracts."""
+    """Empty axes for a plot, without decoration."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""What the product would serve: serving.user_recommendations, as its own transforms build it."""
+"""The lists that the product would serve: serving.user_recommendations, built by its own transforms."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ RANKED_DAYS = (
     "features.item_neighbours",
     "serving.user_recommendations",
 )
-"""Tables of which every day is built, and those of the days that are ranked; inputs before readers."""
+"""The tables that are built for every day, and those that are built for the ranked days; inputs before readers."""
 
 BEFORE = 3
-"""Days from the impressions that expected rates are counted from to those of :func:`on_one_day`: a baseline is of the
-days before its own, and hours read one that ended six hours before."""
+"""Days between the impressions that give the expected rates and those of :func:`on_one_day`. A baseline covers the days
+before its own, and hours read a baseline that ended six hours before."""
 
 
 def build_recommendations(
@@ -47,7 +47,7 @@ def build_recommendations(
 ) -> None:
     """Rankings of the days from ``first`` to before ``end``, from events and items since ``start``.
 
-    ``where``: of a table by its name, which rows of an input by its parameter it reads.
+    ``where``: by table name and input parameter, which rows of the input are read.
     """
     for name in EVERY_DAY:
         tables.build(TABLES[name], start, end)
@@ -56,7 +56,7 @@ def build_recommendations(
 
 
 def recommendations(tables: Lake, train: Impressions) -> pd.DataFrame:
-    """user_id, rank, item_id: what would be served after the last day of ``train``."""
+    """user_id, rank, item_id: the lists that would be served after the last day of ``train``."""
     end = product.START + timedelta(days=int(train.rows["day"].max()) + 1)
     tables.empty()
     product.land(tables, train)
@@ -66,10 +66,10 @@ def recommendations(tables: Lake, train: Impressions) -> pd.DataFrame:
 
 
 def on_one_day(impressions: Impressions) -> Impressions:
-    """A log without days that mean anything, in its order on one day; and before it the same by nobody.
+    """A log whose days mean nothing, put on one day in its order; and before that day the same events without users.
 
-    The product expects of a day what the days before it say. Here that is what the log itself says: events without a
-    user are in no user's affinity or history, and double every item's engagements alike.
+    The product takes a day's expected rates from the days before it. Here these days repeat the log itself. Their
+    events have no user, so they enter no user's affinity or history, and they double every item's engagements alike.
     """
     rows, shares = impressions.rows, impressions.shares
     ordered = rows.assign(time_ms=np.arange(len(rows)))

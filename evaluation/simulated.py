@@ -11,14 +11,14 @@ from feedmill.simulate.feed import simulate
 from feedmill.simulate.settings import Settings
 
 FEED = Settings(datetime(2026, 1, 5, tzinfo=UTC), days=28, users=4000, events_per_day=12_000, items=1500, seed=11)
-"""What estimators are judged on. Its seed was used for nothing else."""
+"""The feed on which estimators are judged. Its seed was used for nothing else."""
 
 DRIFTING = Settings(datetime(2026, 1, 5, tzinfo=UTC), days=84, users=2000, events_per_day=8000, items=1500, seed=12)
-"""Long enough for tastes to drift: what half-lives are compared on."""
+"""The feed on which half-lives are compared. It is long enough for tastes to drift."""
 
 
 def folder(settings: Settings = FEED) -> Path:
-    """The feed's landing zone and truth; its name says its settings, so that another feed has another folder."""
+    """The folder of the feed's landing zone and truth. Its name contains the settings, so each feed has its own."""
     name = f"feed-{VERSION}-{settings.days}d-{settings.users}u-{settings.events_per_day}e-{settings.items}i"
     path = CACHE / f"{name}-{settings.seed}"
     if not path.exists():

@@ -1,4 +1,4 @@
-"""A Spark Connect server of the run's own, and the tables of the map in it, as Parquet in a temporary folder.
+"""A Spark Connect server for this run, and the tables of the map in it, as Parquet in a temporary folder.
 
 The product builds a table through its runner: ledger, Iceberg, branches. Here the same transforms get the same frames
 (the windows of the map, the reader's partition column) and nothing else, so that an evaluation needs no stack.
@@ -106,9 +106,9 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 class Lake:
-    """The tables of the map, built by their transforms from what the map says they read.
+    """The tables of the map, built by their transforms from the inputs in the map.
 
-    Tables are named ``<schema>.<name>`` as in the product; rows of an input that nobody wrote or built are none.
+    Tables are named ``<schema>.<name>`` as in the product. An input that nobody wrote or built has no rows.
     """
 
     def __init__(self, spark: SparkSession) -> None:
@@ -116,7 +116,7 @@ class Lake:
         self.empty()
 
     def empty(self) -> None:
-        """Every table of the map, without rows."""
+        """Make every table of the map, without rows."""
         for schema in sorted({table.schema for table in TABLES}):
             self.spark.sql(f"CREATE DATABASE IF NOT EXISTS {schema}")
         for table in TABLES:
@@ -129,7 +129,7 @@ class Lake:
         return self.spark.table(table.name)
 
     def write(self, table: Table, frame: DataFrame) -> None:
-        """Replace the partitions of ``table`` that ``frame`` has rows of."""
+        """Replace the partitions of ``table`` for which ``frame`` has rows."""
         from pyspark.sql import functions as F
 
         kinds = {field.name: field.dataType for field in self.rows(table).schema}
@@ -175,7 +175,7 @@ class Lake:
     def build(self, table: Table, start: datetime, end: datetime, where: Mapping[str, Column] | None = None) -> None:
         """Build the partitions of ``[start, end)`` in one pass.
 
-        ``where``: which rows of an input, by its parameter, are read; of the others all are.
+        ``where``: by parameter, which rows of an input are read. Other inputs are read whole.
         """
         transform = importlib.import_module(table.transform_module).transform
         inputs = [entry for entry in table.inputs if isinstance(entry, Input)]
@@ -220,7 +220,7 @@ def _partition_columns(table: Table) -> list[str]:
 
 @contextmanager
 def lake() -> Iterator[Lake]:
-    """The tables of the map, empty, in a folder that goes with the block."""
+    """The tables of the map, empty, in a folder that is deleted at the end of the block."""
     folder = Path(tempfile.mkdtemp(prefix="feedmill-evaluation-"))
     try:
         with session(folder) as spark:

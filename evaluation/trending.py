@@ -23,17 +23,17 @@ from include.spark.features.item_trending import HOURS, OBSERVED, SCORE
 from include.tables import TABLES
 
 FEED = Settings(datetime(2026, 1, 5, tzinfo=UTC), days=35, users=5000, events_per_day=60_000, items=500, seed=23)
-"""Few items with much traffic: of an item that is clicked once an hour nobody could tell a trend. Its seed was used for
-nothing else."""
+"""Few items with much traffic, because nobody could see a trend of an item that is clicked once an hour. Its seed was
+used for nothing else."""
 
 FIRST_DAY = 7
-"""Judged from this day on: every method has a week to look back to."""
+"""The first judged day: every method has a week to look back to."""
 
 RATES = (1, 5)
 """False alarms a day: item-hours above the threshold that no trend explains, all surfaces together."""
 
 LONGEST = 12
-"""Hours of the longest trend, which is what an undetected one counts as."""
+"""Hours of the longest trend. An undetected trend counts as found after this long."""
 
 RESAMPLES, SEED = 1000, 20260501
 
@@ -44,7 +44,7 @@ EVERY = ", every item"
 
 @dataclass(frozen=True)
 class Scene:
-    """What happened, by series (item on a surface) and hour."""
+    """The events by series (an item on a surface) and hour."""
 
     series: pd.MultiIndex
     counts: Floats
@@ -52,7 +52,7 @@ class Scene:
     first: Ints
     """The first hour with an impression or engagement."""
     judged: Bools
-    """Shown or engaged with in the last hours, in the days that are judged: the rows of the table."""
+    """Whether the item was shown or engaged with in the last hours, on the judged days. These are the table's rows."""
     truth: Truth
     newcomer: Bools
     """In the first 24 hours after the item was published."""
@@ -72,7 +72,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Method:
-    """A method's scores, of what is judged, and its name in full."""
+    """A method's scores on the judged days, and its full name."""
 
     scores: Floats
     variant: str
@@ -168,7 +168,7 @@ def on_grid(rows: pd.DataFrame, values: pd.Series, seen: Scene, otherwise: float
 
 
 def rivals(seen: Scene, every_item: bool) -> dict[str, Method]:
-    """Of each method the variant that finds the trends soonest at the first of the rates, in its favour."""
+    """For each method, the variant that finds the trends soonest at the first of the rates; this favours the method."""
     best: dict[str, tuple[float, Method]] = {}
     for method, variant, scores in variants(seen.counts, seen.first, every_item):
         judged = np.where(seen.judged, scores, np.nan)

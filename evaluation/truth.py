@@ -8,16 +8,16 @@ from scipy.stats import rankdata
 from evaluation.metrics import Floats, Ints, Resamples, by_user
 
 _STEPS = 12
-"""Of Newton's method: more than the quasi-likelihood of a few thousand rows needs from its mean on."""
+"""Steps of Newton's method. The quasi-likelihood of a few thousand rows needs fewer if it starts at its mean."""
 
 
 def spearman(estimate: Floats, truth: Floats, member: Ints, members: int, resamples: Resamples) -> Floats:
-    """Spearman's rank correlation; ranks are those of the data, so that a resample costs six sums."""
+    """Spearman's rank correlation. Ranks are those of the whole data, so a resample costs only six sums."""
     return pearson(rankdata(estimate.round(10)), rankdata(truth), member, members, resamples)
 
 
 def pearson(x: Floats, y: Floats, member: Ints, members: int, resamples: Resamples) -> Floats:
-    """Pearson's correlation; 0 where one side does not vary."""
+    """Pearson's correlation; 0 if one side does not vary."""
     count, sx, sy, sxx, syy, sxy = _sums(x - x.mean(), y - y.mean(), member, members, resamples)
     covariance = sxy - sx * sy / count
     spread = np.sqrt(np.maximum(sxx - sx * sx / count, 0) * np.maximum(syy - sy * sy / count, 0))
@@ -25,7 +25,7 @@ def pearson(x: Floats, y: Floats, member: Ints, members: int, resamples: Resampl
 
 
 def slope(estimate: Floats, truth: Floats, member: Ints, members: int, resamples: Resamples) -> Floats:
-    """The regression of the truth on the estimate: 1 where estimates are shrunk as much as they should be."""
+    """The slope of the truth on the estimate; it is 1 if estimates are shrunk as much as they should be."""
     count, sx, sy, sxx, _, sxy = _sums(estimate, truth, member, members, resamples)
     spread = sxx - sx * sx / count
     return np.divide(sxy - sx * sy / count, spread, out=np.full(len(count), np.nan), where=spread > 1e-9)

@@ -1,4 +1,4 @@
-"""What lists are worth in the simulated feed, whose truth is known: no log decides what could be engaged with."""
+"""The worth of lists in the simulated feed. Its truth is known, so no log limits the items that can be engaged with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HORIZON = "long"
 
 @dataclass(frozen=True)
 class Worth:
-    """Of each user the mean true worth of the first items of a method; 1 is the average user with the average item."""
+    """For each user, the mean true worth of a method's first items; 1 is the average user with the average item."""
 
     of_method: dict[str, Floats]
     listed: float

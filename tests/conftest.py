@@ -145,6 +145,8 @@ def spark_connection(request: pytest.FixtureRequest, home: Home, postgres: Postg
 def spark(spark_connection: Connection) -> Iterator[object]:
     """A Spark session for tests of transforms and checks."""
     with session_of(str(uuid.uuid4())) as session:
+        # A hundred lines of Java would hide the sentence that says what is wrong with a transform.
+        session.conf.set("spark.sql.connect.serverStacktrace.enabled", "false")
         yield session
 
 

@@ -112,8 +112,8 @@ def test_nothing_is_overwritten(project):
         ({"name": "views"}, "is not a table name"),
         ({"name": "Dash.views"}, "is not a table name"),
         ({"name": "dash.class"}, "is not a table name"),
-        ({"name": "events.clean"}, "has events.clean already"),
-        ({"every": HOUR, "reads": "catalog.items"}, "cannot read the daily catalog.items"),
+        ({"name": "events.clean"}, "already has events.clean"),
+        ({"every": HOUR, "reads": "catalog.items"}, "cannot read the same day of the daily table catalog.items"),
         ({"key": "nope"}, "has no text column 'nope'; it has event_id"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Findings put together: partitions that fail the same expectation in the same way are one block.
+"""Groups findings: partitions that fail the same expectation in the same way are one block.
 
-A build of 720 hours that all fail alike is one block with one range, not 720 findings to read.
+If all 720 hours of a build fail in the same way, the reader sees one block with one range, not 720 findings.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from feedmill.checks.findings import SAMPLES, Finding, Verdict, different
 from feedmill.checks.suite import Expectation, Severity, Suite
 
 _SAMPLES_TOGETHER = 8
-"""Failing rows that a block of several partitions shows."""
+"""How many failing rows a block of several partitions shows."""
 
 EXAMPLES = 5
-"""Partitions of a block that are named with their own numbers."""
+"""How many partitions of a block are named with their own numbers."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Block:
 
     @property
     def observed(self) -> Any:
-        """What was found, as in a finding; of different numbers the smallest and the largest. None if nothing fits."""
+        """The found value, as in a finding; of several numbers, the smallest and the largest. None if neither fits."""
         if len(self.findings) == 1:
             return self.findings[0].observed
         if self._by_rows:
@@ -84,7 +84,7 @@ class Block:
 
     @property
     def examples(self) -> list[tuple[Verdict, Finding]]:
-        """The partitions with the most failing rows, or the first ones; none if all have the same to say."""
+        """The partitions with the most failing rows, or the first ones; none if all have the same message."""
         if len({finding.message for finding in self.findings}) == 1:
             return []
         pairs = list(zip(self.verdicts, self.findings, strict=True))
@@ -107,7 +107,7 @@ def blocks(suite: Suite, verdicts: Sequence[Verdict]) -> list[Block]:
         Block(suite[expectation], tuple(v for v, _ in pairs), tuple(f for _, f in pairs))
         for (expectation, _, _), pairs in found.items()
     ]
-    # By the suite, not by time: what a reader compares with the suite's file stands in its order.
+    # In the order of the suite, not of time, because a reader compares the blocks with the suite's file.
     return sorted(made, key=lambda block: (block.severity != "critical", order.index(block.expectation.id)))
 
 
@@ -117,5 +117,5 @@ def _shape(finding: Finding) -> str:
         return re.sub(r"\d+", "#", finding.message)
     if finding.unexpected_count is not None:
         return "rows"
-    # Nothing at all is another failure than too little: no rows, or no values to take a mean of.
+    # Nothing at all (no rows, or no values for a mean) is a different failure than too little.
     return "a value" if finding.observed else "nothing"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 RANGES_SHOWN = 6
-"""Ranges of a block that the page shows at once; further ones are folded."""
+"""How many ranges of a block the page shows at once. It folds further ones."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def render(report: Report) -> str:
 
 
 def _first(verdict: Verdict) -> str:
-    """What is wrong with it: its first critical finding, and how many more there are."""
+    """What is wrong with the partition: its first critical finding, and how many more there are."""
     critical = [finding for finding in verdict.findings if finding.severity == "critical"]
     findings = critical or list(verdict.findings)
     more = len(findings) - 1
@@ -152,7 +152,7 @@ def _expectation(report: Report, expectation: Expectation) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str | None:
-    """A sample's value as it stands in the row: numbers ungrouped, so that they can be copied into a query."""
+    """A sample's value as in the row. Digits are not grouped, so that numbers can be copied into a query."""
     if value is None:
         return None
     if isinstance(value, bool):

@@ -25,5 +25,5 @@ def file(pages: str, table: str, build: str) -> str:
 
 
 def pattern(folder: str) -> str:
-    """What the files of a folder of pages match."""
+    """The pattern that all pages of a folder match."""
     return f"{folder}/*.html"

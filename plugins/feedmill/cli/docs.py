@@ -28,10 +28,11 @@ def docs(
     project = project_path()
     made = pages(TABLES, project)
     found = differences(made, project) if check else write(made, project)
-    lines = [f"{path}: {why}" for path, why in found.items()]
     if not found:
-        lines = [f"{len(made)} files are as the map says."]
+        lines = [f"All {len(made)} files are up to date."]
     elif check:
-        lines.append("Make them anew with: feedmill docs")
+        lines = [*(f"{path}: {why}" for path, why in found.items()), "Bring them up to date with: feedmill docs"]
+    else:
+        lines = [f"{'deleted' if why == 'left over' else 'wrote'} {path}" for path, why in found.items()]
     output().result({str(path): why for path, why in found.items()}, "\n".join(lines))
     ended(Exit.PROBLEM if check and found else Exit.OK)

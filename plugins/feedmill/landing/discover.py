@@ -38,7 +38,7 @@ _CHUNK = 1 << 20
 
 
 class LandingError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
-    """A registered file is missing or has changed, or the storage does not tell what we must know of a file."""
+    """A registered file is missing or has changed, or the storage does not give a fact that we need about a file."""
 
 
 class LandingUnavailableError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
@@ -80,7 +80,7 @@ def new_files(
     candidates = [(source, path, info) for source in wanted for path, info in listed[source.name] or ()]
     with ledger.transaction() as session:
         for source in wanted:
-            # An hour is sealed with the files that lie there. Without the disk it would be sealed empty, for ever.
+            # A seal covers the files that are in the folder. If the disk is missing, the hour would be empty for ever.
             folder = f"{fs.unstrip_protocol(root)}/{source.name}"
             if listed[source.name] is None and files.any_below(session, folder):
                 raise LandingUnavailableError(
@@ -157,7 +157,7 @@ def verify(registered: Iterable[File]) -> None:
             raise LandingError(
                 f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back"
             ) from None
-        # Any of them will do: the storage may have told another one first when the file was registered.
+        # One match is enough: the storage may have given another one first when the file was registered.
         if info["size"] != file.size or file.etag not in _etags(fs, path, info):
             raise LandingError(
                 f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}, so that what "
@@ -216,7 +216,7 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
         received_at=_modified(listed),
         defect=_misplaced(root, source, path) if hour is None else _defect(fs, source, path),
     )
-    # Else the size could be that of one file and the digest that of another, and no build would ever accept the file.
+    # Otherwise the size could belong to one file and the digest to another, and no build would accept the file.
     fs.invalidate_cache(path)
     after = fs.info(path)
     if (after["size"], _modified(after)) != (info["size"], _modified(info)):
@@ -225,7 +225,7 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
 
 
 def _folder_hour(root: str, source: Source, path: str) -> datetime | None:
-    """The hour after which the file's folder is named; None for any other folder."""
+    """The hour in the name of the file's folder; None if the name is not an hour."""
     parts = PurePosixPath(path).relative_to(f"{root}/{source.name}").parts
     try:
         hour = parse(parts[0]) if len(parts) == 2 else None
@@ -243,7 +243,7 @@ def _misplaced(root: str, source: Source, path: str) -> str:
 
 
 def _modified(info: dict[str, Any]) -> datetime:
-    """The file's modification time. Local disks tell it in seconds, object stores as a datetime or ISO text."""
+    """The file's modification time. Local disks give seconds, object stores a datetime or ISO text."""
     for key in ("mtime", "LastModified", "updated", "last_modified"):
         value = info.get(key)
         if isinstance(value, datetime):
@@ -252,12 +252,12 @@ def _modified(info: dict[str, Any]) -> datetime:
             return parse(value)
         if isinstance(value, int | float):
             return datetime.fromtimestamp(value, UTC)
-    raise LandingError(f"{info.get('name')}: the storage tells no modification time")
+    raise LandingError(f"{info.get('name')}: the storage gives no modification time")
 
 
 def _etags(fs: Any, path: str, info: dict[str, Any]) -> list[str]:
-    """What the storage tells about the file, first what depends on its content only. A local disk tells nothing: then
-    we compute a digest.
+    """What the storage says about the file's content; values that depend on the content alone come first. A local disk
+    says nothing, so we compute a digest.
 
     An etag comes last because GCS gives each upload a new one: the same bytes, put back, would count as changed.
     """
@@ -274,7 +274,7 @@ def _digest(fs: Any, path: str) -> str:
 
 
 def _defect(fs: Any, source: Source, path: str) -> str | None:
-    """Why the file cannot be read to its end; None if it can. A broken file is never read in part."""
+    """Why the file cannot be read to its end; None if it can. No part of a broken file is ever read."""
     if not path.endswith(source.suffixes):
         return f"{source.name} takes {', '.join(source.suffixes)} files; this is {PurePosixPath(path).name}"
     if source.layout == "parquet":

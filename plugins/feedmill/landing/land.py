@@ -1,7 +1,7 @@
 """Putting files into the landing zone: each into the folder of its arrival hour.
 
-A file lands as a whole or not at all, and it never replaces another file. Two files that land under one name at the
-same moment are told apart only on a local disk: see :meth:`_Zone._named`.
+A file lands as a whole or not at all, and it never replaces another file. One exception: if two files land under one
+name at the same moment, only a local disk keeps the first one: see :meth:`_Zone._named`.
 
 Normally a file lands as it is, in the present hour. A log of the past can be replayed instead, with ``shift_to``: the
 events of all given files move by the same time, so that their last hour ends at ``shift_to``, and each hour of events
@@ -42,7 +42,7 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 
 
 class ArrivalError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.CALLER):
-    """A given file cannot land. The message names it and says what would. Files before it may have landed."""
+    """A given file cannot land. The message names it and says what to do. Files before it may have landed."""
 
 
 class ZoneError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
@@ -84,7 +84,7 @@ def land(
 
     Args:
         landing: URL of the landing zone.
-        sources: all sources that there are.
+        sources: all sources that exist.
         names: the sources to land.
         paths: files, or folders and archives (.whl, .zip) to search.
         now: the present. Without ``shift_to``, files arrive in its hour.

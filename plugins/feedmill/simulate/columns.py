@@ -49,7 +49,7 @@ ENCODED = pa.schema(
         for field in SCHEMA
     ]
 )
-"""The rows as they are written: repeated texts as dictionaries, which Parquet takes as they are."""
+"""The rows as they are written. Repeated texts are dictionaries, which Parquet stores as they are."""
 
 _HEX = np.frombuffer("".join(f"{number:04x}" for number in range(1 << 16)).encode(), dtype=np.uint32)
 """Four hexadecimal digits of each 16-bit number."""
@@ -66,7 +66,7 @@ _POPCOUNT = np.array([bits.bit_count() for bits in range(1 << len(TYPES))], dtyp
 
 @dataclass(frozen=True)
 class Strays:
-    """Rows that do not stand in the file of their block's hour, by arrival hour; plain columns."""
+    """Rows that belong into another file than that of their block's hour, by arrival hour; plain columns."""
 
     arrival: Ints
     """Hours from the simulation's start, ascending."""
@@ -87,7 +87,7 @@ class Names:
 
 
 def columns(world: World, names: Names, block: Block) -> tuple[pa.Table, Strays]:
-    """A block's rows: those that arrive in its hour, encoded; and all others."""
+    """A block's rows: those that arrive in its hour, encoded, and all others."""
     requests, place = block.requests, block.request
     count = len(block)
     start = world.settings.start + timedelta(hours=block.hour)

@@ -1,7 +1,7 @@
-"""Random numbers by key: what is drawn for one purpose and place depends on nothing drawn before.
+"""Random numbers by key: the numbers for one purpose and place do not depend on earlier draws.
 
-Philox (Salmon et al. 2011) is counter-based: a generator is a key, made at no cost, and streams of different keys
-are independent. So an hour, or a block of it, is generated alone with the rows that it has in the whole.
+Philox (Salmon et al. 2011) is counter-based: a generator is just a key, and streams of different keys are independent.
+So an hour, or a block of it, has the same rows whether it is generated alone or with the others.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What numbers are drawn for; part of the key. A new purpose takes a new number."""
+    """The purpose of a draw, which is part of the key. A new purpose takes a new number."""
 
     ARCHETYPES = 1
     USERS = 2

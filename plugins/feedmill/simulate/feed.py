@@ -1,6 +1,6 @@
 """Writing a simulation: events and items in the layout of the landing zone, and the truth beside them.
 
-All of it is written to a folder of another name, which is renamed at the end: a reader finds the whole or nothing.
+Everything is written to a folder of another name, which is renamed at the end. So a reader finds the whole or nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STRAYS_HELD = 1_000_000
 """How many rows of later hours are held in memory. Further rows are written to files of their own."""
 
 RELANDED = 60
-"""After so many days every item that is still live lands again, because catalog.items forgets items after 90 days."""
+"""Every item that is still live lands again after this many days, because catalog.items forgets items after 90 days."""
 
 _DICTIONARY_COLUMNS = [*DICTIONARIES, "event_types.list.element", "position"]
 
@@ -71,7 +71,7 @@ def simulate(settings: Settings, folder: Path, progress: Progress | None = None)
     """Write a simulation to ``folder``, and return its manifest.
 
     Raises:
-        SimulationError: the folder is not empty, or no folder.
+        SimulationError: the folder is not empty, or the path is not a folder.
     """
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -81,7 +81,7 @@ def simulate(settings: Settings, folder: Path, progress: Progress | None = None)
     try:
         made = _Writing(settings, partial).run(progress)
         partial.chmod(0o755)
-        # Replaces an empty folder, and fails where somebody has filled it meanwhile.
+        # Replaces an empty folder, and fails if somebody has filled it meanwhile.
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -264,6 +264,6 @@ class _HourFile:
 
 
 def _date(path: Path, hour: datetime) -> None:
-    # When a file was received decides which copy of an event counts: the end of its hour, whenever this ran.
+    # A file's time decides which copy of an event counts. So it is the end of its hour, whenever this ran.
     moment = (hour + timedelta(minutes=59)).timestamp()
     os.utime(path, (moment, moment))

@@ -20,10 +20,10 @@ Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 BLOCK = 1 << 14
-"""Requests of a block. Part of the simulation: another size gives other rows."""
+"""The number of requests in a block. It is part of the simulation: another size gives other rows."""
 
 ORDERS = 2
-"""Item orders of a policy in an hour."""
+"""How many orders of the items a policy has in an hour."""
 
 SLOTS = max(surface.slots for surface in SURFACES)
 MOST_SHARE = 0.9 / SLOTS
@@ -33,7 +33,7 @@ LIKELIEST = 0.95
 """The largest probability of engagement."""
 
 LAST_REQUEST_US = 3_550 * 1_000_000
-"""When the last request of an hour begins: its impressions, 2 s apart, end in that hour."""
+"""The latest begin of a request within its hour: its impressions, 2 s apart, must end in that hour."""
 
 SECONDS_APART_US = 2_000_000
 
@@ -44,7 +44,7 @@ for _number, _surface in enumerate(SURFACES):
 
 @dataclass(frozen=True)
 class Requests:
-    """One element per request: those that arrive in their hour first, then by delay."""
+    """One element per request. Requests that arrive in their own hour come first, then the others by delay."""
 
     user: Ints
     country: Ints
@@ -58,7 +58,7 @@ class Requests:
     time_us: Ints
     """Microseconds since the start of the hour."""
     delay: Ints
-    """Hours after its own in which it arrives."""
+    """How many hours after its own hour it arrives."""
     shown: Ints
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class Block:
-    """Requests and their impressions, one element per impression unless it says otherwise."""
+    """Requests and their impressions. Arrays have one element per impression, unless their docstring says otherwise."""
 
     hour: int
     number: int
@@ -83,7 +83,7 @@ class Block:
     revenue_micros: Ints
     """-1 for none."""
     records: Records
-    """Engagement that is reported by records of its own."""
+    """Engagement that separate records report."""
     copies: Copies
 
     def __len__(self) -> int:
@@ -111,11 +111,11 @@ class Copies:
     delay: Ints
     """Hours after the first copy's arrival."""
     disagrees: Bools
-    """Whether it says another duration than the first copy."""
+    """Whether its duration differs from that of the first copy."""
 
 
 class Hour:
-    """One hour of a world: what is shown how often, and the events that follow."""
+    """One hour of a world: how often each item is shown, and the events that follow."""
 
     def __init__(self, world: World, hour: int):
         self.world, self.number = world, hour
@@ -143,7 +143,7 @@ class Hour:
             yield self.block(number)
 
     def weights(self, policy: str, more: Doubles | None = None) -> Doubles:
-        """The live items' shares of a policy's impressions, but for the order that it shows them in."""
+        """The live items' shares of a policy's impressions, before the items are ordered."""
         if policy == "random":
             return np.full(len(self.live), 1 / len(self.live))
         weight = self.world.items.popularity(self.number, self.live)
@@ -192,7 +192,7 @@ class Hour:
         here, there = clicked[~detached], clicked[detached]
         bits[here] |= said[~detached]
         duration[here], revenue[here] = lasted[~detached], paid[~detached]
-        # A chance is never above LIKELIEST, so none of these was clicked.
+        # No probability is above LIKELIEST, so none of these was clicked.
         hidden = np.flatnonzero(luck > 1 - product.HIDE)
         bits[hidden] |= Type.HIDE.bit
         left = hidden[random.random(len(hidden)) < product.OPT_OUT_GIVEN_HIDE]
@@ -309,6 +309,6 @@ class Hour:
         row = np.unique((random.random(count) * rows).astype(np.int64))
         disagrees = random.random(len(row)) < product.DISAGREE
         later = disagrees | (random.random(len(row)) < 0.3)
-        # A copy that disagrees arrives strictly later, so that it is known which one came first.
+        # A copy that disagrees arrives in a later hour, so that it is clear which copy came first.
         delay = np.where(later, 1 + (random.random(len(row)) * 6).astype(np.int64), 0)
         return Copies(row, delay, disagrees)

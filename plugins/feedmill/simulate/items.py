@@ -1,4 +1,4 @@
-"""The catalogue: what items there are, how good they are, and how long they interest."""
+"""The catalogue: the items, how good they are, and how long they stay interesting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Doubles = npt.NDArray[np.float64]
 
 EVERGREEN = np.inf
 LEAST_EVERGREEN = 40
-"""So many of the first items never end: a slate always finds enough different items."""
+"""This many of the first items never end, so that a slate always finds enough different items."""
 
 LIVES = 5.0
 """An item is shown until its age is this many lifetimes."""
@@ -24,7 +24,7 @@ DECAY = 0.25
 """How much the logit of engagement falls in one lifetime, up to four of them."""
 
 DIVISIONS = np.array([[1.0, 0.0, 0.0], [0.7, 0.3, 0.0], [0.5, 0.3, 0.2]])
-"""Weights of an item's categories, by how many it has less one."""
+"""The weights of an item's categories; the index is their number less one."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Items:
 
     published: Doubles
     lifetime: Doubles
-    """Hours in which interest falls by :data:`DECAY`; infinite where it does not."""
+    """Hours in which interest falls by :data:`DECAY`; infinite if it never falls."""
     quality: Doubles
     """Added to the logit of engagement while the item is new."""
     category: npt.NDArray[np.int32]
@@ -65,7 +65,7 @@ class Items:
         return np.asarray(np.exp(0.9 * self.quality[among] - 0.5 * np.minimum(self.ages(hour)[among], 4.0)))
 
     def appeal(self, hour: float) -> Doubles:
-        """What an item adds to the logit of engagement in an hour: its quality, less its age."""
+        """The part of an item in the logit of engagement in an hour: its quality, less its age."""
         return self.quality - DECAY * np.minimum(self.ages(hour), 4.0)
 
 

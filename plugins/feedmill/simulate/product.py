@@ -1,6 +1,6 @@
 """The simulated product: surfaces, policies, models, experiments, countries, devices and rhythm.
 
-Constants, not options: an evaluation is comparable only where these stay as they are. Formulas: docs/simulator.md.
+These are constants, not options: evaluations are comparable only if they stay the same. Formulas: docs/simulator.md.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ INTERCEPT = -2.3
 
 @dataclass(frozen=True)
 class Model:
-    """What chose the items. Factors multiply the probability of engagement and the revenue of a click."""
+    """The model that chose the items. Its factors multiply the probability of engagement and the revenue of a click."""
 
     name: str
     policy: str
@@ -95,7 +95,7 @@ EXPLORATION = 0.10
 
 @dataclass(frozen=True)
 class Experiment:
-    """Two arms by user, of equal size, on one surface; ``share`` of the users are in it."""
+    """An experiment on one surface, with two arms of equal size by user. ``share`` of the users take part."""
 
     name: str
     surface: int
@@ -147,10 +147,10 @@ HIDE = 0.003
 OPT_OUT_GIVEN_HIDE = 0.1
 
 DETACHED = 0.10
-"""The share of clicked impressions whose engagement is a record of its own, some time later."""
+"""The share of clicked impressions whose engagement is a separate, later record."""
 
 LATE = 0.025
-"""The share of requests whose records arrive in a later hour than they happened."""
+"""The share of requests whose records arrive in a later hour than their own."""
 
 LATEST = 72
 """The longest delay, in hours."""
@@ -159,14 +159,14 @@ DUPLICATES = 0.005
 """Second copies per record."""
 
 DISAGREE = 0.08
-"""The share of second copies that say something else than the first."""
+"""The share of second copies that differ from the first."""
 
 ANONYMOUS = 0.01
 """The share of requests without a user_id."""
 
 
 def activity(hour: int, weekday: int, country: Country) -> float:
-    """How many requests an average hour's one stands for, in a country, at a UTC hour of a week.
+    """The factor by which a country has more requests at a UTC hour of the week than in its average hour.
 
     ``hour`` is the hour of the day in UTC, ``weekday`` the UTC day of the week, Monday 0.
     """

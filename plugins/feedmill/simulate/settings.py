@@ -1,4 +1,4 @@
-"""What the caller of a simulation chooses."""
+"""The choices of a simulation's caller."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ class Settings:
 
     @property
     def end(self) -> datetime:
-        """The end, exclusive; what arrives later has not landed."""
+        """The end, exclusive. Records that arrive later have not landed."""
         return self.start + timedelta(days=self.days)

@@ -1,7 +1,7 @@
-"""Users: who they are, how active, and what they like on which day.
+"""Users: who they are, how active they are, and what they like on each day.
 
-Deliberately no family that an estimator of the project assumes: tastes are mixtures of archetypes with correlated
-categories, with heavy tails, drift and abrupt switches.
+Tastes deliberately follow no distribution that an estimator of the project assumes. They are mixtures of archetypes
+with correlated categories, heavy tails, drift and abrupt switches.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPARSE = 0.4
 """The share of users who come about once, if at all."""
 
 SWITCHERS = 0.05
-"""The share of users who become other people on one day."""
+"""The share of users whose tastes change completely on one day."""
 
 NEVER = np.iinfo(np.int32).max
 _GROUP = 1 << 16
@@ -36,14 +36,14 @@ _GROUP = 1 << 16
 
 @dataclass(frozen=True)
 class Archetypes:
-    """What users are mixtures of, and how categories belong together."""
+    """The archetypes that users are mixtures of, and how categories belong together."""
 
     means: Doubles
     """Archetype × category: logits."""
     loadings: Doubles
     """Category × factor: how tastes for categories move together."""
     supply: Doubles
-    """Category: shares of the items; falls as a power of its rank."""
+    """Category: its share of the items, which falls as a power of its rank."""
     neighbours: Doubles
     """Category × category: how often an item of one also has the other; rows sum to 1."""
     mixes: Doubles
@@ -80,10 +80,10 @@ class Users:
     switch_day: npt.NDArray[np.int32]
     """From this day on ``mixture_after`` and ``base_after`` hold; NEVER for most."""
     mixture_after: Floats
-    """User × archetype; equal to ``mixture`` for who never switches."""
+    """User × archetype; equal to ``mixture`` for users who never switch."""
     device: npt.NDArray[np.int8]
     in_experiment: npt.NDArray[np.float32]
-    """Uniform: who is below an experiment's share is in it."""
+    """A uniform number. A user whose number is below an experiment's share takes part."""
     arm: npt.NDArray[np.int8]
     """User × experiment: 0 or 1."""
     base: Floats = field(repr=False)
@@ -105,7 +105,7 @@ def draw(settings: Settings, kinds: Archetypes) -> Users:
     sparse = joined["sparse"]
     impressions = settings.days * settings.events_per_day
     rare = joined.pop("rare") * sparse
-    # In a feed so small that regular users would be rare too, sparse ones take a tenth of it at most.
+    # In a very small feed regular users would be rare too, so sparse ones take at most a tenth of it.
     rare *= min(1.0, 0.1 * impressions / mean_shown(1) / max(float(rare.sum()), 1e-9))
     regular = joined.pop("often") * ~sparse
     regular *= (impressions - rare.sum() * mean_shown(1)) / mean_shown(0) / regular.sum()
@@ -123,7 +123,7 @@ def _group(
     random = generator(settings.seed, Stream.USERS, first // _GROUP)
     mine = country[first : first + _GROUP]
     count = len(mine)
-    # Clickers: a second population with another level, so that levels have two modes and no bell.
+    # Clickers are a second population with another level, so the distribution of levels has two modes.
     clicker = random.random(count) < 0.15
     level = (random.laplace(0, 0.35, count) + 0.9 * clicker - 0.135).clip(-3, 3)
     mixture, after = _mixture(random, kinds, mine), _mixture(random, kinds, mine)
@@ -148,7 +148,7 @@ def _group(
 
 
 def _mixture(random: np.random.Generator, kinds: Archetypes, country: npt.NDArray[np.int8]) -> Floats:
-    # A Dirichlet draw is a normalised vector of gamma draws; the floor keeps 0/0 out where all are tiny.
+    # A Dirichlet draw is a normalised vector of gamma draws. The floor prevents 0/0 if all of them are tiny.
     gammas = random.standard_gamma(kinds.mixes[country]) + 1e-9
     return np.asarray(gammas / gammas.sum(axis=1, keepdims=True), dtype=np.float32)
 

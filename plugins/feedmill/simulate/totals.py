@@ -1,4 +1,4 @@
-"""What ``events.clean`` must hold of a simulation, counted while it is generated."""
+"""The totals that ``events.clean`` must have after a simulation, counted while it is generated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Totals:
     sums: npt.NDArray[np.int64]
     """Hour × cell × measure."""
     late: int = 0
-    """First copies that landed in a later hour than they happened."""
+    """First copies that landed in a later hour than their own."""
 
     @classmethod
     def of(cls, world: World) -> Totals:

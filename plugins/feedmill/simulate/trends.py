@@ -1,4 +1,4 @@
-"""Items whose engagement jumps for some hours: what a trend detector must find, and when."""
+"""Items whose engagement jumps for some hours. A trend detector must find them, and soon."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feedmill.simulate.settings import Settings
 
 PER_DAY = 2
 HISTORY = 3
-"""No trend begins in the first days, where nothing could be compared with."""
+"""No trend begins in this many first days, because there is no history to compare it with."""
 
 SHOWN_MORE = 4.0
 
@@ -28,7 +28,7 @@ class Trend:
     engagement: float
     """Factor of the probability of engagement."""
     exposure: float
-    """Factor of the weight in the policy ``popular``: 1 for a jump that nobody has noticed yet."""
+    """Factor of the item's weight in the policy ``popular``; 1 if the policy has not noticed the jump."""
 
 
 def draw(settings: Settings, items: Items) -> list[Trend]:
@@ -40,7 +40,7 @@ def draw(settings: Settings, items: Items) -> list[Trend]:
             start = day * 24 + int(random.integers(24))
             length = int(random.integers(3, 13))
             live = items.live(start)
-            # By popularity: of an item that hardly anybody sees no jump could be seen either.
+            # Drawn by popularity, because a jump of an item that hardly anybody sees could not be found.
             weight = items.popularity(start, live)
             weight[np.isin(live, [trend.item for trend in trends if trend.end > start - 24])] = 0
             item = int(random.choice(live, p=weight / weight.sum()))

@@ -1,4 +1,4 @@
-"""What caused the events: tables that are written beside them, and read back by evaluations.
+"""The causes of the events: tables that are written beside them. Evaluations read them.
 
 Every table is one Parquet file in ``truth``; their columns are described in docs/simulator.md.
 """
@@ -27,7 +27,7 @@ FOLDER = "truth"
 
 _UTC = pa.timestamp("us", tz="UTC")
 _SAMPLE = 1_024
-"""Users by whom an item's propensity is averaged."""
+"""The number of users over whom an item's propensity is averaged."""
 
 _LOW, _HIGH, _STEPS = -14.0, 10.0, 1 << 14
 """The grid of logits on which propensities are averaged over items; finer than a float32 taste matters."""
@@ -90,10 +90,10 @@ def user_rows(world: World, names: Any) -> pa.Table:
 
 
 def affinity_rows(world: World, names: Any, day: int) -> Iterator[pa.Table]:
-    """One row per user: how likely they engage with an item of each category, and that over the average user's.
+    """One row per user: the propensity to engage with each category, and its ratio to the average user's.
 
-    Averaged over the items that live at noon, on the first slot of home, without trend, model or mood. The average
-    user is the mean over users by activity.
+    Propensities are averaged over the items that live at noon, on the first slot of home, without trend, model or mood.
+    The average user is the mean over users by activity.
     """
     tastes, users = world.tastes.on(day), world.users
     grid = _mean_chance(world, day)
@@ -256,7 +256,7 @@ def read(folder: str | Path, name: str) -> pa.Table:
     """A table of the truth beside a simulation's events, such as ``trends``.
 
     Raises:
-        FileNotFoundError: ``folder`` is no simulation's, or there is no such table.
+        FileNotFoundError: ``folder`` holds no simulation, or there is no such table.
     """
     return pq.read_table(Path(folder) / FOLDER / f"{name}.parquet")
 

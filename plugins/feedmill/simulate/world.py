@@ -1,4 +1,4 @@
-"""All that is drawn once: users, items, trends. The events follow from it, hour by hour."""
+"""Everything that is drawn once: users, items, trends. The events follow from it, hour by hour."""
 
 from __future__ import annotations
 
