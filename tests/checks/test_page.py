@@ -283,14 +283,22 @@ def test_every_kind_has_a_query_that_trino_can_parse_and_words(tmp_path: Path, p
             assert column in e.kind.deny()
 
 
-def test_the_command_asks_duckdb_the_same_question() -> None:
+@pytest.mark.parametrize(
+    ("condition", "shown"),
+    [
+        ("clicks < 0", 'AND clicks < 0 LIMIT 100"'),
+        ("NOT regexp_like(item, '^[a-z]\\d+$')", "AND NOT regexp_like(item, '\"'\"'^[a-z]\\d+$'\"'\"') LIMIT 100'"),
+    ],
+)
+def test_the_command_asks_duckdb_the_same_question(condition: str, shown: str) -> None:
     sql = (
         "SELECT *\nFROM feedmill.rollups.clicks FOR VERSION AS OF 'build_ab'\n"
-        "WHERE hour = TIMESTAMP '2026-05-01 11:00:00 UTC'\n  AND clicks < 0\nLIMIT 100"
+        f"WHERE hour = TIMESTAMP '2026-05-01 11:00:00 UTC'\n  AND {condition}\nLIMIT 100"
     )
     command = Branch("rollups.clicks", "ab", "hour", HOUR).on_command_line(sql)
+    assert command.endswith(shown)
     asked = shlex.split(command)
     assert asked[:4] == ["feedmill", "sql", "--as-of-build", "ab"]
     assert asked[4] == (
-        "SELECT * FROM rollups.clicks WHERE hour = TIMESTAMPTZ '2026-05-01 11:00:00+00' AND clicks < 0 LIMIT 100"
+        f"SELECT * FROM rollups.clicks WHERE hour = TIMESTAMPTZ '2026-05-01 11:00:00+00' AND {condition} LIMIT 100"
     )

@@ -51,6 +51,11 @@ def test_every_command_has_help_with_an_example_and_json(command):
     assert "--json" in result.stdout
 
 
+def test_help_fills_the_width_whatever_the_lines_of_the_docstring_are():
+    result = CliRunner().invoke(app, ["new-table", "--help"], env={"COLUMNS": "400", "TERM": "dumb"})
+    assert "by one of its columns, and the test passes. Then you edit them; docs/first-table.md" in result.stdout
+
+
 def test_help_imports_nothing_heavy():
     heavy = ("airflow", "pyspark", "pyiceberg", "sqlalchemy", "great_expectations", "pandas", "duckdb")
     code = f"import sys, feedmill.cli.app; sys.exit(' '.join(m for m in {heavy} if m in sys.modules))"

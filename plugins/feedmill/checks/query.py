@@ -75,7 +75,7 @@ class Branch:
         """The same query for ``feedmill sql``, where there is no Trino: DuckDB over the build's branch."""
         asked = sql.replace(self._source, self.table)
         asked = re.sub(r"TIMESTAMP '([^']+) UTC'", r"TIMESTAMPTZ '\1+00'", asked)
-        return f"feedmill sql --as-of-build {self.build} {shlex.quote(' '.join(asked.split()))}"
+        return f"feedmill sql --as-of-build {self.build} {_shell_quoted(' '.join(asked.split()))}"
 
     @property
     def _source(self) -> str:
@@ -92,6 +92,11 @@ class Branch:
         if self.period is DAY:
             return f"DATE '{partition.astimezone(UTC):%Y-%m-%d}'"
         return f"TIMESTAMP '{partition.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC'"
+
+
+def _shell_quoted(query: str) -> str:
+    """The query as one word of a shell: in double quotes, so that SQL's own quotes stay readable, if these are safe."""
+    return shlex.quote(query) if set(query) & set('"$`\\!') else f'"{query}"'
 
 
 def outside(value: str, low: Any, high: Any, above_low: bool = False, below_high: bool = False) -> str:

@@ -62,13 +62,18 @@ def command(
             for key, kind in _SHARED.items()
         ]
         parameters = [*signature.parameters.values(), *shared]
-        # What Typer reads a command's arguments from.
+        # Typer reads a command's arguments from these two.
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name, rich_help_panel=panel)(run)
+        app.command(name, rich_help_panel=panel, help=_paragraphs(function))(run)
         return function
 
     return register
+
+
+def _paragraphs(function: Callable[..., None]) -> str:
+    """The docstring with one line for each paragraph: ``--help`` would keep its line breaks at every width."""
+    return "\n\n".join(part.replace("\n", " ") for part in (inspect.getdoc(function) or "").split("\n\n"))
 
 
 def ended(code: Exit) -> None:
