@@ -313,3 +313,4 @@ def test_without_a_unique_expectation_the_key_is_all_that_is_no_number(seen):
     unique = Expectation("expect_column_values_to_be_unique", {"column": "item"}, "critical", "", "x")
     assert key_of(schema, "day", grain(Suite("s", (unique,), "d"))) == ("day", "item")
     assert grain(Suite("s", (), "d")) == ()
+    assert key_of(schema, "day", ("item", "gone")) == ("day", "item", "moment", "tags")

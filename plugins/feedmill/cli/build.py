@@ -68,7 +68,8 @@ def build(
 
       feedmill build rollups.item_engagement_daily --no-publish --diff
 
-    New columns of the DDL are added to the table even with --no-publish. Exits with 1 if a partition is held or the
+    New columns of the DDL are added to the table even with --no-publish; a table that was never published is removed
+    again, so that you may change its DDL as you like. Exits with 1 if a partition is held or the
     transform fails, 2 if the range has not ended or an input is not published, 3 if Spark or PostgreSQL does not
     answer, 4 if another build is at work.
     """
@@ -199,15 +200,18 @@ class _Run:
         return publish(self.table, self.built.build_id, self.deployment.ledger, self.deployment.lake)
 
     def discard(self) -> None:
-        """Drop the branch, which was built only to be looked at."""
+        """Drop the branch, and the table if it holds nothing else: a first table's DDL must stay free to change."""
         from feedmill.lake.attempts import drop_branch
         from feedmill.ledger import builds
 
-        if self._built is None:
-            return
-        with self.deployment.ledger.transaction() as session:
-            builds.discard(session, self.built.build_id)
-        drop_branch(self.table, self.built.build_id, self.deployment.lake)
+        ledger, lake = self.deployment.ledger, self.deployment.lake
+        if self.session_id is not None:
+            with ledger.transaction() as session:
+                build_id = builds.of_session(session, self.session_id).id
+                builds.discard(session, build_id)
+            drop_branch(self.table, build_id, lake)
+        with ledger.table_lock(self.table.name):
+            lake.drop_if_unused(self.table)
 
 
 def _place(error: BaseException, project: Path) -> str | None:

@@ -132,7 +132,7 @@ def _hints(access: Access) -> list[str]:
         "          Each table has a DAG; open events.clean, a run's `check`, and there Details, Check page.",
         'Tables    .venv/bin/feedmill sql "select * from rollups.item_engagement_daily limit 5"',
         "          .venv/bin/feedmill status",
-        "Next      .venv/bin/feedmill new-table --help   writes the files of your first own table",
+        "Next      docs/first-table.md   your first own table, step by step",
         "Stop      make down   keeps the data; make up starts it again",
     ]
 

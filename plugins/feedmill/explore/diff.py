@@ -128,8 +128,16 @@ def grain(suite: Suite) -> tuple[str, ...]:
 
 
 def key_of(schema: Schema, partition: str, key: Sequence[str]) -> tuple[str, ...]:
-    """The columns that identify a row, partition first. Default: all that are neither numbers nor sketches."""
-    names = key or [f.name for f in schema.fields if not isinstance(f.field_type, (*_NUMBERS, BinaryType))]
+    """The columns that identify a row, partition first. Default: all that are neither numbers nor sketches.
+
+    The default also applies if the schema lacks a column of ``key``: the suite may be older than an edit of the DDL.
+    """
+    known = {field.name for field in schema.fields}
+    names = (
+        key
+        if key and known.issuperset(key)
+        else [f.name for f in schema.fields if not isinstance(f.field_type, (*_NUMBERS, BinaryType))]
+    )
     return tuple(dict.fromkeys([partition, *names]))
 
 

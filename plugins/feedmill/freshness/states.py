@@ -81,7 +81,7 @@ MEANINGS: Mapping[State, str] = {
     State.STALE: "an input changed after it was built",
     State.OUTDATED: "made by other code than today's",
     State.MISSING: "not published yet",
-    State.NEVER_BUILT: "before the table's history; late events touch it",
+    State.NEVER_BUILT: "before the table's history; its inputs have something for it",
     State.EMPTY: "published, without rows",
     State.PUBLISHED: "published",
 }
@@ -423,7 +423,7 @@ class TableStatus:
             case State.MISSING:
                 return f"not published yet; it is due at {deadline:%Y-%m-%d %H:%M}"
             case State.NEVER_BUILT:
-                return "late events touch it, and it lies before the table's history; restate it to have it"
+                return "it lies before the table's history, but its inputs have something for it; restate it if needed"
             case State.STALE:
                 return _in_words(stale_because(table, partition, picture.facts_of(table, partition)), table)
             case State.OUTDATED:

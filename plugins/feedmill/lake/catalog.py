@@ -112,6 +112,13 @@ class Lake:
                 continue  # another build did it at the same moment; look again
         raise CommitFailedException(f"{table.name}: other commits came first each time its DDL was applied; try again")
 
+    def drop_if_unused(self, table: Table) -> None:
+        """Drop a table that was never published and has no branch. Call it under the table's publish lock."""
+        iceberg = self.load_if_exists(table)
+        if iceberg is not None and not iceberg.metadata.refs:
+            log.info("dropping %s, which was never published", table.name)
+            self.catalog.drop_table(table.name)
+
     def _create(self, ddl: Ddl) -> IcebergTable:
         with suppress(IntegrityError):  # PyIceberg checks first, too; another build made it in between
             self.catalog.create_namespace_if_not_exists(ddl.name.partition(".")[0])

@@ -170,6 +170,11 @@ def discard(session: Session, build_id: str) -> None:
     session.execute(update(Build).where(Build.id == build_id, Build.state == "built").values(state="discarded"))
 
 
+def of_session(session: Session, session_id: str) -> Build:
+    """The build whose Spark session has this id."""
+    return session.scalars(select(Build).where(Build.session_id == session_id)).one()
+
+
 def get(session: Session, build_id: str) -> Build:
     """The build.
 
