@@ -19,47 +19,47 @@ help: ## this list
 
 ## 1. A first look
 
-setup: .venv/.installed ## install everything that the lock names, in .venv (PYTHON=python3.12 selects another Python)
+setup: .venv/.installed ## install the locked packages in .venv (PYTHON=python3.12 selects another Python)
 
-demo: .venv/.installed ## the whole project on real data: it starts everything, and says what to look at next
+demo: .venv/.installed ## build a real week: it starts everything, and says what to look at next
 	$(BIN)/feedmill demo
 
-demo-full: .venv/.installed ## that, five simulated weeks before it, and every table: affinities and rankings
+demo-full: .venv/.installed ## the same with five simulated weeks before it, and every table up to the rankings
 	$(BIN)/feedmill demo --full
 
-up: .venv/.installed ## start PostgreSQL, Spark and Airflow on this machine, with the data of before
+up: .venv/.installed ## start PostgreSQL, Spark and Airflow on this machine; earlier data is still there
 	$(STACK) up
 
-status: .venv/.installed ## what runs, and where
+status: .venv/.installed ## show which parts run, and where
 	$(STACK) status || true
 
-down: ## stop them all; the data stays
+down: ## stop all parts; the data stays
 	if [ -x $(BIN)/python ]; then $(STACK) down; else echo "Nothing to stop: .venv does not exist."; fi
 
-## 2. Your own table: .venv/bin/feedmill new-table --help, or feedmill --help for every step
+## 2. Your own table: docs/first-table.md, and .venv/bin/feedmill --help for every command
 
-docs: .venv/.installed ## write the pages of all tables, docs/tables
+docs: .venv/.installed ## write the pages of all tables to docs/tables
 	$(BIN)/feedmill docs
 
 ## 3. On call: .venv/bin/feedmill status, and docs/on-call.md
 
 ## 4. Develop
 
-test: .venv/.installed ## the tests of every change
+test: .venv/.installed ## run the tests that every change must pass
 	$(BIN)/python -m pytest -m "not slow and not faults"
 
-test-slow: .venv/.installed ## those that take minutes
+test-slow: .venv/.installed ## run the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not faults"
 
-test-all: .venv/.installed ## both
+test-all: .venv/.installed ## run both
 	$(BIN)/python -m pytest -m "not faults"
 
-test-faults: .venv/.installed ## processes are killed at every bad moment
+test-faults: .venv/.installed ## run the tests that kill processes at every bad moment
 	$(BIN)/python -m pytest -m faults
 
 BUILDS := tests/flow/test_build.py tests/airflow/test_flow.py tests/spark/sources/test_kuairand_data.py
-test-runners: .venv/.installed ## builds, DAGs, checks and transforms on Spark over TLS, and by spark-submit
-	# Twice each: a process has one application, which a build and the transforms' session cannot share.
+test-runners: .venv/.installed ## test builds, DAGs, checks and transforms on Spark over TLS, and by spark-submit
+	# Two runs for each: a process has one application, and a build and the transforms' session cannot share it.
 	for spark in tls submit; do \
 	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 $(BUILDS) || exit 1; \
 	  $(BIN)/python -m pytest --spark $$spark --timeout 1200 tests/flow/rows tests/checks tests/spark \
@@ -69,19 +69,19 @@ test-runners: .venv/.installed ## builds, DAGs, checks and transforms on Spark o
 evaluate: .venv-evaluate/.installed ## compare the estimators with others on real data; ONLY=affinity runs one page
 	PYTHONPATH=.:plugins .venv-evaluate/bin/python -m evaluation $(ONLY)
 
-bench: .venv/.installed ## what it costs, most of an hour; docs/benchmarks.md (ONLY=parse measures one question)
+bench: .venv/.installed ## measure the costs for docs/benchmarks.md, about an hour (ONLY=parse measures one question)
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-lint: .venv/.installed ## ruff, and which room may import which
+lint: .venv/.installed ## check style (ruff), and which room may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
-format: .venv/.installed ## ruff: apply both
+format: .venv/.installed ## let ruff mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: .venv/.installed ## mypy --strict over plugins/feedmill and include
+types: .venv/.installed ## check types (mypy --strict) of plugins/feedmill and include
 	$(BIN)/mypy
 
 lock: .venv/.bootstrap ## renew requirements.lock from the requirements files
@@ -93,7 +93,7 @@ lock: .venv/.bootstrap ## renew requirements.lock from the requirements files
 	  echo "The lock names an address of this machine (above): unset the index settings and try again." >&2; exit 1; fi
 	echo "requirements.lock: $$(grep -c '==' requirements.lock) packages. Now: make setup"
 
-wheel: .venv/.installed ## build dist/feedmill-*.whl: the machinery, for an Airflow that has no plugins folder
+wheel: .venv/.installed ## build dist/feedmill-*.whl: the machinery, for an Airflow without a plugins folder
 	rm -f dist/feedmill-*.whl
 	$(BIN)/python -m hatchling build --target wheel
 

@@ -22,7 +22,7 @@ SEED = 20260501
 ITEMS, USERS = 2_000, 300_000
 MODELS = ("two_tower", "popular", "bandit", "editorial")
 SURFACES = ("home", "home", "explore", "search")
-"""Of each model."""
+"""The surface that each model serves."""
 VARIANTS, DEVICES = ("control", "treatment"), ("phone", "tablet", "desktop")
 COUNTRIES = ("DE", "FR", "ES", "IT", "PL")
 

@@ -122,7 +122,7 @@ def history(shop: Any, start: datetime, partitions: int, commits: int) -> None:
 
 
 def times(shop: Any, start: datetime, version: int, runs: int) -> dict[str, list[float]]:
-    """Seconds, so many times each."""
+    """Time each of them this many times; return the seconds."""
     from builds import each
 
     from feedmill.freshness import load as facts

@@ -194,7 +194,7 @@ def totals(files: list[str], sums: tuple[str, ...]) -> list[float]:
 
 
 def published(deployment: Deployment) -> Facts:
-    """What the ledger knows of all tables."""
+    """The ledger's facts about all tables."""
     from feedmill.freshness.load import load
 
     with deployment.ledger.transaction() as session:

@@ -36,7 +36,7 @@ SEED = 20260501
 USERS, CATEGORIES, SEEN = 30_000, 40, 16
 """``SEEN``: impressions of a user on a day."""
 RETURNING = (0.6, 1.4)
-"""Of the beta distribution of a user's share of days; its mean is 0.3."""
+"""The parameters of the beta distribution of a user's share of days; its mean is 0.3."""
 LAST = date(2026, 5, 1)
 DAYS, WEEK, WEEKS, SINCE = 56, 7, 8, 3
 AT_SCALE = 100_000_000

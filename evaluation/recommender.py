@@ -97,7 +97,7 @@ class Task:
         return csr_matrix((shares["weight"], cells), shape=(len(self.items), len(names)))
 
     def category_names(self) -> pd.Index:
-        """Of the columns of :meth:`categories`."""
+        """The names of the columns of :meth:`categories`."""
         return pd.Index(sorted(self.train.shares["category"].unique()))
 
 
@@ -108,7 +108,7 @@ def popularity(task: Task) -> Scores:
 
 
 def category_ctr(task: Task) -> Scores:
-    """The user's raw CTR in the item's categories (the average where there is none); ties by popularity."""
+    """The user's raw CTR in the item's categories (if there is none, the average); ties by popularity."""
     shares = task.train.shares.join(task.train.rows[["user", "engaged"]], on="row")
     sums = (
         shares.assign(yes=shares["weight"] * shares["engaged"]).groupby(["user", "category"])[["yes", "weight"]].sum()

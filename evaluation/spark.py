@@ -86,7 +86,7 @@ def session(folder: Path) -> Iterator[SparkSession]:
             try:
                 yield spark
             finally:
-                # Else its threads keep a failed run from ending.
+                # Otherwise its threads would keep a failed run from ending.
                 spark.stop()
         finally:
             process.terminate()

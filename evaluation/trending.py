@@ -66,7 +66,7 @@ class Scene:
 
     @property
     def quiet(self) -> Bools:
-        """What is judged and trends not."""
+        """The judged hours in which nothing trends."""
         return self.judged & self.truth.quiet
 
 

@@ -42,7 +42,7 @@ class AirflowApi:
     """Airflow's REST API, logged in."""
 
     def __init__(self, url: str, user: str, password: str, *, attempts: int = 5, timeout: float = 60):
-        """Log in at ``url``. A request is tried so many times, and waits so many seconds for an answer.
+        """Log in at ``url``. A request is tried ``attempts`` times and waits ``timeout`` seconds for an answer.
 
         Raises:
             AirflowApiError: Airflow does not answer, or rejects the login.

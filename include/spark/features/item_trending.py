@@ -89,7 +89,7 @@ def _recent(item_evidence_hourly: DataFrame) -> DataFrame:
 
 
 def _share(surface_evidence_hourly: DataFrame) -> DataFrame:
-    """What part of a mean day the last hours are, by surface."""
+    """The part of a mean day that the last hours make up, by surface."""
     now = [F.col("hour") - F.make_dt_interval(hours=F.lit(ago)) for ago in range(HOURS)]
     levels = relative_levels(surface_evidence_hourly, ["hour", "surface"], "engaged", "read_hour", now)
     total_level = sum((F.col("levels")[number] for number in range(1, HOURS)), F.col("levels")[0])

@@ -140,7 +140,7 @@ def _scored(rated: DataFrame, mixes: DataFrame) -> DataFrame:
 
 
 def _part(each: Column) -> Column:
-    """What a surface of the mix adds to an item's score."""
+    """The part of an item's score that one surface of the mix adds."""
     boost = F.when(_trends(each), F.lit(TRENDING)).otherwise(F.lit(1.0))
     return each["share"] * F.col("bounds")[each["surface"]] * boost
 

@@ -149,7 +149,7 @@ def instant(name: str) -> Field:
 
 
 def iso_time(written: Column) -> Column:
-    """The time in an ISO 8601 text with a zone; null where it is not one."""
+    """The time in an ISO 8601 text with a zone; null if the text is not such a time."""
     # Spark reads no time without seconds when a zone follows ('2026-05-01T13:00Z'): write them.
     with_seconds = F.regexp_replace(written, r"^(.{16})(\s*[Z+-])", "$1:00$2")
     return F.when(written.rlike(ISO_TIME), with_seconds.try_cast("timestamp"))

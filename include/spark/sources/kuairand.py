@@ -160,7 +160,7 @@ def _table(path: Path) -> Any:
 
 
 def _milliseconds(table: Any, path: Path) -> Any:
-    """The column ``time_ms``, null where it is no time that the reader would take."""
+    """The column ``time_ms``, but null if the reader would not accept the time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

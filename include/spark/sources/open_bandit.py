@@ -163,7 +163,7 @@ def replay(path: Path, name: str, shift: timedelta) -> Iterator[tuple[datetime, 
 
 
 def _time_of(line: bytes) -> datetime | None:
-    """The row's time to the second; null where its second column is none."""
+    """The row's time to the second; null if its second column is not a time."""
     columns = line.split(b",", 2)
     if len(columns) < 3 or not (match := _TIME.fullmatch(columns[1])):
         return None

@@ -68,7 +68,7 @@ def shown(value: Column) -> Column:
 
 
 def with_text(rows: DataFrame) -> DataFrame:
-    """The runner's text lines with ``raw`` made valid UTF-8 and ``reason`` set where it was not."""
+    """The runner's text lines. ``raw`` is made valid UTF-8, and if it was not valid, ``reason`` says so."""
     return rows.select(
         "source_file",
         "file_name",

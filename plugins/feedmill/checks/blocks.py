@@ -47,7 +47,7 @@ class Block:
 
     @property
     def failing(self) -> int | None:
-        """Failing rows in all of its partitions; None where it is not about single rows."""
+        """Failing rows in all of its partitions; None if the expectation is not about single rows."""
         return sum(f.unexpected_count or 0 for f in self.findings) if self._by_rows else None
 
     @property

@@ -187,7 +187,7 @@ def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]
 
 
 def _below(fs: LocalFileSystem, folder: str) -> dict[str, dict[str, Any]]:
-    """What :meth:`find` gives, but with the errors of listing a folder: fsspec's own walk ignores them."""
+    """The same as fsspec's ``find``, but errors of listing a folder are raised. fsspec's own walk ignores them."""
     listed: dict[str, dict[str, Any]] = {}
     for info in fs.ls(folder, detail=True):
         if info["type"] != "directory":
