@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pyspark.sql import functions as F
 from typer.testing import CliRunner
 
 from feedmill import deployment as deployments
@@ -92,6 +93,12 @@ def test_a_day_at_the_command_line(project, tmp_path, monkeypatch):
     assert run("build", HOURLY, "--no-publish", "--diff")["publish"] is None
     monkeypatch.setattr(module, "transform", lambda clean: right(clean.select("nope")))
     assert "`nope` cannot be resolved" in run("build", HOURLY, "--no-publish", code=1)
+    # An error in SQL has no line, and is one sentence all the same: PySpark has no call to show for it.
+    too_large = "impressions * 9223372036854775807"
+    monkeypatch.setattr(module, "transform", lambda clean: right(clean).withColumn("impressions", F.expr(too_large)))
+    said = run("build", HOURLY, "--no-publish", code=1).strip().splitlines()[-1]
+    assert said.startswith("[ARITHMETIC_OVERFLOW] ")
+    assert "Error" not in said
     monkeypatch.setattr(module, "transform", right)
     deployment = deployments.open_deployment()
     assert deployment.lake.load_if_exists(deployment.tables[HOURLY]) is None

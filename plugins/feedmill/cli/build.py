@@ -222,8 +222,10 @@ def _place(error: BaseException, project: Path) -> str | None:
     places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     # Spark finds many mistakes only when it plans the query, but it remembers which call made the expression.
     for context in error.getQueryContext() or [] if hasattr(error, "getQueryContext") else []:
-        file, _, line = str(context.callSite()).rpartition(":")
-        places.append((file, int(line) if line.isdigit() else None))
+        # A query in SQL has no call: asked for it, PySpark raises IndexError while it makes its own exception.
+        if context.contextType().name == "DataFrame":
+            file, _, line = str(context.callSite()).rpartition(":")
+            places.append((file, int(line) if line.isdigit() else None))
     inside = [(Path(file), line) for file, line in places if Path(file).is_relative_to(own)]
     return f"{_short(inside[-1][0], project)}:{inside[-1][1]}" if inside else None
 

@@ -349,5 +349,10 @@ class _CallSite:
     def __init__(self, context: Any):
         self._site = "" if context.contextType().name == "SQL" else str(context.callSite())
 
+    def contextType(self) -> Any:  # noqa: N802 - PySpark's name
+        from pyspark.errors import QueryContextType
+
+        return QueryContextType.DataFrame
+
     def callSite(self) -> str:  # noqa: N802 - PySpark's name
         return self._site
