@@ -31,11 +31,12 @@ from feedmill.freshness.staleness import frozen_because, stale_because
 from feedmill.lake.catalog import Lake, branch_name
 from feedmill.lake.commits import Commit
 from feedmill.landing import discover as landing
-from feedmill.ledger import builds, publishes, verdicts
+from feedmill.ledger import builds, files, publishes, quarantine, verdicts
 from feedmill.ledger.builds import Written
 from feedmill.ledger.models import Build, Claim, File, Partition, Publish, SealedHour, Touch
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.ledger.publishes import Moved
+from feedmill.ledger.quarantine import Defect
 from feedmill.ledger.store import Ledger
 from feedmill.local.postgres import Postgres
 from feedmill.spec import Files, Input, Maintainer, Map, Source, Table
@@ -100,7 +101,8 @@ class Mill:
         inputs = [entry.table for entry in table.inputs if isinstance(entry, Input)]
         snapshots = {read.name: self.lake.current_snapshot(read) for read in inputs}
         with self.ledger.transaction() as session:
-            builds.pin(session, build.id, {**snapshots, **beside_snapshots(session, table, span, build.begin)})
+            read = files.read_by(session, table, span, build.begin)
+            builds.pin(session, build.id, {**snapshots, **beside_snapshots(session, table, read, build.begin)})
         touches = {START + hours(n): 1 for n in range(version)} if table is LANDED else None
         rows = [self._row(table, partition, n) for n in range(version)]
         snapshot_id = self._write(table, build.id, partition, rows)
@@ -327,6 +329,52 @@ def test_a_file_that_changed_or_went_makes_its_readers_stale_or_outdated(
     with found.transaction() as session:
         outdated = select(Partition.partition).where(Partition.identity == "")
         assert set(session.scalars(outdated)) == {START, START + hours(1)}
+
+
+def test_what_was_ruled_out_stays_so_whether_its_file_is_there_or_not(
+    mill: Mill, copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        mill.land(0, 3)
+    landing.discover(mill.lake.landing, SOURCES, ["events"], mill.ledger, NOW)
+    read, defect, gone, readmitted = sorted(path.as_uri() for path in (mill.lake.project / "landing").rglob("*.jsonl"))
+    reading = mill.build(LANDED, START, 1)
+    mill.publish(LANDED, reading, False, monkeypatch)
+    dump = copies(mill.ledger)
+    with mill.ledger.transaction() as session:
+        quarantine.declare(session, {p: Defect("it cannot be read", "reader") for p in (defect, readmitted)})
+        quarantine.disown(session, gone, "Ada", "deleted by INC-7", TABLES)
+    Path(gone.removeprefix("file://")).unlink()
+    mill.publish(LANDED, mill.build(LANDED, START, 2), False, monkeypatch)
+    restored = copies(dump)
+    rebuild(mill.deployment(restored), NOW)
+    assert states(restored) == states(mill.ledger)
+    with mill.ledger.transaction() as session:
+        seen = landing.look_again(mill.lake.landing, session.get_one(File, readmitted), SOURCES)
+        assert seen is not None
+        quarantine.readmit(session, seen, "Ada", "mended", TABLES)
+    mill.publish(LANDED, mill.build(LANDED, START, 3), False, monkeypatch)
+    for other in (copies(), restored):
+        done = rebuild(mill.deployment(other), NOW)
+        assert (dict(done.doubtful), done.newly_found) == ({}, 0)
+        assert states(other) == states(mill.ledger)
+        assert states(other)[read] == (START, None, None, None, None)
+        assert states(other)[readmitted] == (START, None, None, None, None)
+        assert states(other)[defect] == (START, "it cannot be read", "reader", None, None)
+        assert states(other)[gone] == (START, None, None, "Ada", "deleted by INC-7")
+        assert stale(other) == set()
+        with other.transaction() as session:
+            quarantine.disown(session, read, "Ada", "it is wrong", TABLES)
+        assert stale(other) == {(LANDED.name, START, "files of events", START)}
+
+
+def states(ledger: Ledger) -> dict[str, tuple[Any, ...]]:
+    """What the ledger knows of the files, without their numbers."""
+    with ledger.transaction() as session:
+        return {
+            file.path: (file.arrival_hour, file.defect, file.reader, file.disowned_by, file.disowned_because)
+            for file in session.scalars(select(File))
+        }
 
 
 def test_a_file_that_a_build_registers_while_the_ledger_is_rebuilt_is_registered_once(

@@ -29,5 +29,14 @@ PUBLISH = {
     "before the branch is dropped": "feedmill.flow.publish:drop_branch",
     "done": "feedmill.flow.publish:drop_branch:after",
 }
+QUARANTINE = {
+    "the read has failed": "feedmill.flow.suspects:Search.culprits",
+    "the good file is written": "feedmill.flow.suspects:_Group.divide",
+    "found, not declared": "feedmill.ledger.quarantine:declare",
+    "in the ledger's transaction": "feedmill.ledger.quarantine:declare:after",
+    "declared, nothing begun": "feedmill.ledger.builds:begin:2",
+    "begun anew": "feedmill.flow.build:_write:2",
+}
+DECLARED = ("declared, nothing begun", "begun anew")
 AFTER_THE_COMMIT = ("after the commit", "before the ledger's rows", "in the ledger's transaction")
 RECORDED = ("before the branch is dropped", "done")

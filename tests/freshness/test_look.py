@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import HealthCheck, given, settings
@@ -12,12 +12,13 @@ from sqlalchemy import func, select, text, update
 
 from feedmill.freshness.load import Look, picture
 from feedmill.freshness.states import Picture, State
-from feedmill.ledger import builds, files, publishes, verdicts
+from feedmill.ledger import builds, files, publishes, quarantine, verdicts
 from feedmill.ledger.builds import Written
 from feedmill.ledger.claims import CLAIM_EXPIRES
 from feedmill.ledger.files import FoundFile
 from feedmill.ledger.models import Claim, Partition, Touch
 from feedmill.ledger.publishes import Moved
+from feedmill.ledger.quarantine import DecisionError, Defect
 from feedmill.ledger.store import Ledger
 from feedmill.spec import Files, Input, Maintainer, Map, Table
 from feedmill.timeline import DAY, HOUR, days, hours
@@ -80,6 +81,18 @@ class World:
         with self.ledger.transaction() as session:
             files.register(session, [found], NOW)
 
+    def rule(self, which: int, how: str) -> None:
+        """One of the files becomes a defect, is disowned, or is readmitted; what is not possible changes nothing."""
+        path = f"file:///{1 + which % max(self.files, 1)}"
+        with suppress(DecisionError, LookupError), self.ledger.transaction() as session:
+            if how == "declare":
+                quarantine.declare(session, {path: Defect("it cannot be read", "reader")})
+            elif how == "disown":
+                quarantine.disown(session, path, "ada", "it is wrong", TABLES)
+            elif how == "readmit":
+                seen = FoundFile(path, "s", "events", DAY_1, 2, "e2", DAY_1, None)
+                quarantine.readmit(session, seen, "ada", "it is right", TABLES)
+
     def forget(self, _: datetime) -> None:
         with self.ledger.transaction() as session:
             files.forget(session, [f"file:///{self.files}"], TABLES)
@@ -106,6 +119,7 @@ STEPS = st.one_of(
     st.tuples(st.just("end"), SMALL, ENDS, SMALL),
     st.tuples(st.just("end"), SMALL, ENDS, SMALL),
     st.tuples(st.just("land"), HOURS),
+    st.tuples(st.just("rule"), SMALL, st.sampled_from(["declare", "disown", "readmit"])),
     st.tuples(st.just("forget"), HOURS),
     st.tuples(st.just("expire"), SMALL),
     st.tuples(st.just("die"), SMALL),
@@ -116,7 +130,8 @@ STEPS = st.one_of(
 @contextmanager
 def emptied(ledger: Ledger) -> Iterator[None]:
     """One database for all examples: making a new one for each would take longer than the examples."""
-    tables = "files, sealed_hours, builds, built_partitions, claims, verdicts, acceptances, intents, publishes"
+    files = "files, file_decisions, sealed_hours"
+    tables = f"{files}, builds, built_partitions, claims, verdicts, acceptances, intents, publishes"
     with ledger.transaction() as session:
         session.execute(text(f"TRUNCATE {tables}, partitions, touches CASCADE"))
     yield
@@ -174,6 +189,24 @@ def test_a_change_that_was_under_way_at_the_last_look_is_seen_by_the_next(ledger
 def span(first: int, end: int) -> tuple[int, int]:
     start = int(DAY_1.timestamp()) // 3600
     return start + first, start + end
+
+
+def test_what_is_decided_about_a_file_makes_its_hour_stale_in_a_later_look_too(ledger: Ledger) -> None:
+    world, warm, identities = World(ledger), Look(TABLES), {t.name: "code" for t in TABLES}
+    world.land(DAY_1 + hours(3))
+    for n, how in enumerate(["declare", "disown", "readmit"]):
+        world.begin(LANDED, DAY_1 + hours(3))
+        world.end(n, "published", 1)
+        with ledger.transaction() as session:
+            assert not of_landed(warm.again(session, identities, NOW))
+        world.rule(0, how)
+        with ledger.transaction() as session:
+            assert of_landed(warm.again(session, identities, NOW)) == [DAY_1 + hours(3)], how
+
+
+def of_landed(made: Picture) -> list[datetime]:
+    (status,) = [status for status in made.all() if status.table is LANDED]
+    return [cell.partition for cell in status.within([State.STALE])]
 
 
 def test_a_quiet_ledger_costs_a_later_look_no_row_of_it(ledger: Ledger) -> None:

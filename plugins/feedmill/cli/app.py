@@ -10,6 +10,7 @@ from feedmill.cli.command import command
 from feedmill.cli.demo import demo
 from feedmill.cli.docs import docs
 from feedmill.cli.doctor import doctor
+from feedmill.cli.files import files
 from feedmill.cli.land import land
 from feedmill.cli.ledger import ledger
 from feedmill.cli.new_table import new_table
@@ -43,6 +44,7 @@ command(app, "build", OWN)(build)
 command(app, "docs", OWN)(docs)
 command(app, "status", CALL)(status)
 command(app, "accept", CALL)(accept)
+app.add_typer(files, name="files", rich_help_panel=CALL)
 command(app, "doctor", CALL)(doctor)
 app.add_typer(ledger, name="ledger", rich_help_panel=CALL)
 command(app, "simulate", DEVELOP)(simulate)

@@ -237,7 +237,7 @@ def _files(
 ) -> tuple[list[Waiting], dict[str, Literal["gone", "changed"]], dict[str, list[str]]]:
     """Landed files that are not registered, registered files that changed, and misplaced files by their folder.
 
-    A registered file with a defect may change or go: no build reads it, and a misplaced one should be moved.
+    A defect or disowned file may change or go: no build reads it, and a misplaced one should be moved.
     A file with its registered size is read again only if its time is another, or with ``contents``.
     """
     found = {file.url: file for file in landed}
@@ -250,7 +250,7 @@ def _files(
     altered: dict[str, Literal["gone", "changed"]] = {}
     for entry in registered:
         there = found.pop(entry.path, None)
-        if entry.defect is not None:
+        if entry.not_read is not None:
             continue
         if there is None:
             altered[entry.path] = "gone"

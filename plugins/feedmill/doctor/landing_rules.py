@@ -38,7 +38,8 @@ class FileGone(Rule[Facts]):
             yield self.finding(
                 "",
                 f"{counted(len(urls), 'registered file is', 'registered files are')} gone: {first_of(urls)}",
-                "Put them back with the same bytes: otherwise what was built from them cannot be rebuilt.",
+                "Put them back with the same bytes: otherwise what was built from them cannot be rebuilt. If they are "
+                "lost for good, `feedmill files disown` them.",
                 urls,
             )
 
@@ -54,7 +55,8 @@ class FileChanged(Rule[Facts]):
             yield self.finding(
                 "",
                 f"{counted(len(urls), 'registered file has', 'registered files have')} changed: {first_of(urls)}",
-                "Put the old files back, and land the new ones under other names.",
+                "Put the old files back, and land the new ones under other names. If the old ones are lost for good, "
+                "`feedmill files disown` them.",
                 urls,
             )
 

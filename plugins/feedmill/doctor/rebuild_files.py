@@ -17,7 +17,7 @@ from feedmill.lake.commits import Commit
 from feedmill.ledger import files, pins
 from feedmill.ledger.files import FoundFile
 from feedmill.ledger.models import File, Partition
-from feedmill.ledger.pins import FilesRead
+from feedmill.ledger.pins import FilesRead, RuledOut
 from feedmill.spec import KINDS, FileKind, Files, Map
 from feedmill.timeline import HOUR, Range
 
@@ -52,7 +52,7 @@ class RestoredHour:
     """The files of one arrival hour."""
 
     number: int
-    registered: list[FoundFile]
+    registered: list[FoundFile | RuledOut]
     certain: bool
     """Whether they are those that the newest build read."""
 
@@ -68,7 +68,9 @@ def restore_files(session: Session, tables: Map, histories: Histories, found: It
         elsewhere = {path: hour for one in readings for hour, read in one.by_hour.items() for path in read.elsewhere}
         for hour in sorted({hour for reading in readings for hour in reading.by_hour}):
             restored = _restore_hour(session, kind, hour, readings, _of_hour(kind, hour, unread, elsewhere))
-            unread = [file for file in unread if file not in restored.registered]
+            # By path: of a file that was ruled out, other bytes may lie there by now, which a person readmits.
+            paths = {file.path for file in restored.registered}
+            unread = [file for file in unread if file.path not in paths]
             registered += len(restored.registered)
             largest = max(largest, restored.number)
             if not restored.certain:
@@ -104,22 +106,39 @@ def _restore_hour(
 ) -> RestoredHour:
     """Register the hour's files as they were, or as they are if they are not those that were read."""
     # Several builds may have read the hour. The one that began last knows all of its files.
-    expected = [reading.by_hour[hour] for reading in readings if hour in reading.by_hour][-1]
+    newest = [reading for reading in readings if hour in reading.by_hour][-1]
+    expected = newest.by_hour[hour]
+    ruled_out = {file.path: file for file in expected.ruled_out}
     query = select(File).where(File.kind == kind, File.arrival_hour == hour).order_by(File.number)
-    there: list[File | FoundFile] = [*session.scalars(query), *found]
+    known = list(session.scalars(query))
+    for file in known:
+        if file.number <= newest.commit.begin:  # else it was decided after that build: the ledger's dump knows better
+            _rule(file, ruled_out.get(file.path))
+    paths = {file.path for file in known}
+    lost = [file for path, file in ruled_out.items() if path not in paths]
+    there: list[File | FoundFile | RuledOut] = [*known, *lost, *(f for f in found if f.path not in ruled_out)]
     chosen = there[: expected.count]
-    certain = len(chosen) == expected.count and pins.digest(chosen) == expected.digest
+    certain = len(chosen) == expected.count and pins.digest(chosen, expected.ruled_out) == expected.digest
     read = [reading for reading in readings if reading.start <= hour < reading.end]
     lacking = [r.commit.begin for r in read if not certain or _digest(r, hour) != expected.digest]
     number = 1 + max(lacking, default=0)
-    registered = []
-    for file in chosen if certain else there:
-        if isinstance(file, FoundFile):
-            registered.append(file)
-            session.add(_registration(file, hour, number))
+    registered: list[FoundFile | RuledOut] = []
+    for one in chosen if certain else there:
+        if not isinstance(one, File):
+            registered.append(one)
+            session.add(_registration(one, kind, hour, number))
         elif lacking:
-            file.number = max(file.number, number)
+            one.number = max(one.number, number)
     return RestoredHour(number, registered, certain)
+
+
+def _rule(file: File, ruled_out: RuledOut | None) -> None:
+    """Give a registered file the state in which a later build found it."""
+    if ruled_out is not None and ruled_out.etag == file.etag:
+        file.defect, file.reader = ruled_out.defect, ruled_out.reader
+        file.disowned_by, file.disowned_because = ruled_out.disowned_by, ruled_out.disowned_because
+    elif file.reader is not None or file.disowned_by is not None:
+        file.defect = file.reader = file.disowned_by = file.disowned_because = None
 
 
 def _digest(reading: Reading, hour: datetime) -> str:
@@ -138,11 +157,11 @@ def _distrust(session: Session, tables: Map, kind: FileKind, hour: datetime) -> 
                         row.identity = ""
 
 
-def _registration(file: FoundFile, hour: datetime, number: int) -> File:
-    return File(
+def _registration(file: FoundFile | RuledOut, kind: FileKind, hour: datetime, number: int) -> File:
+    registration = File(
         path=file.path,
         source=file.source,
-        kind=file.kind,
+        kind=kind,
         arrival_hour=hour,
         size=file.size,
         etag=file.etag,
@@ -150,3 +169,7 @@ def _registration(file: FoundFile, hour: datetime, number: int) -> File:
         received_at=file.received_at,
         number=number,
     )
+    if isinstance(file, RuledOut):
+        registration.reader = file.reader
+        registration.disowned_by, registration.disowned_because = file.disowned_by, file.disowned_because
+    return registration

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from feedmill.connections import CATALOG
 from feedmill.deployment import Deployment
 from feedmill.errors import Exit, FeedmillError, Turn
+from feedmill.flow import suspects
 from feedmill.flow.job import Job
 from feedmill.flow.rows import frames
 from feedmill.flow.rows.digest import digest_of, row_hash, sums
@@ -23,23 +24,23 @@ from feedmill.flow.rows.fork import fork
 from feedmill.flow.rows.passes import Pass, cut
 from feedmill.flow.rows.readers import Read, Reader
 from feedmill.flow.wait import refuse_frozen, refuse_future
-from feedmill.freshness.identity import identity
+from feedmill.freshness.identity import identity, reader
 from feedmill.freshness.load import load
 from feedmill.lake.catalog import branch_name, moment_of
-from feedmill.landing.discover import discover, verify
-from feedmill.ledger import builds, files
+from feedmill.landing.discover import discover, look_again, verify
+from feedmill.ledger import builds, files, quarantine
 from feedmill.ledger.builds import ClaimedError, Written
 from feedmill.ledger.claims import HEARTBEAT
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.spark import session
-from feedmill.spec import Files, Input
+from feedmill.spec import FileKind, Files, Input
 from feedmill.timeline import HOUR, parse
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.connect.session import SparkSession
 
-    from feedmill.ledger.models import Build
+    from feedmill.ledger.models import Build, File
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,14 @@ Sorting costs what a short range need not pay. A table with a second partition c
 megabytes while it is open, and one late file may hold a year of hours. Three days of events.landed, with the event
 hours that each arrival hour touches, ended a Spark of 2 GB.
 """
+
+
+TRIES = 10
+"""Tries of one run that may each end by making defects of files; :data:`feedmill.flow.suspects.READS` bounds each."""
+
+
+class QuarantineError(FeedmillError, code=Exit.PROBLEM, retry=True, turn=Turn.MAINTAINER):
+    """There are more files that cannot be read than one run takes out; the next run goes on."""
 
 
 class TransformError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
@@ -80,6 +89,8 @@ def build(
         FrozenError: an input that the range needs has passed its retention.
         SparkUnavailableError: the Spark server does not answer.
         LandingError: a registered file changed or is missing.
+        QuarantineError: there are more files that cannot be read than one run takes out.
+        ReaderSuspectedError: all files of a source fail alike.
         LandingUnavailableError: a folder of the landing zone cannot be listed.
         TransformError: the transform's columns are not those of the DDL.
         ValueError: the range has not ended.
@@ -97,14 +108,46 @@ def build(
     if kinds:
         new = discover(lake.landing, deployment.sources, kinds, ledger, now)
         log.info("%d new files registered", len(new))
+        _try_defects_of_other_code(job)
     _interrupt_earlier_tries(job)
+    built = None
+    for _ in range(TRIES):
+        built = _try(job, started, stopped, clock)
+        if built is not None:
+            break
+    if built is None:
+        raise QuarantineError(
+            f"{table.name} {span}: {TRIES} tries in a row met files that cannot be read; all of them are quarantined "
+            "(`feedmill files list --quarantined`). Clear `build`: it goes on from here"
+        )
+    log.info(
+        "build %s: %d rows in %d partitions on branch %s, %.1f s",
+        built.build_id,
+        built.rows,
+        built.partitions,
+        branch_name(built.build_id),
+        built.seconds,
+    )
+    return built
+
+
+def _try(job: Job, started: Callable[[str], None], stopped: Callable[[], bool], clock: float) -> Built | None:
+    """One try, with a build id of its own. None: it has made defects of files, and the next try reads without them."""
+    table, span, deployment = job.table, job.span, job.deployment
+    ledger = deployment.ledger
     with ledger.transaction() as transaction:
         begun = builds.begin(transaction, table, span, job.owner, identity(table, deployment.project))
     started(begun.session_id)
     log.info("build %s of %s %s begins at number %d", begun.id, table.name, span, begun.begin)
     try:
-        with _heartbeat(deployment, begun), session.session_of(begun.session_id) as spark:
-            head, partitions = _write(job, begun, spark)
+        with _heartbeat(deployment, begun):
+            try:
+                with session.session_of(begun.session_id) as spark:
+                    head, partitions = _write(job, begun, spark)
+            except Exception as error:
+                if stopped() or not _quarantined(job, begun, error, started):
+                    raise
+                return None
     except BaseException as error:
         told = stopped() or isinstance(error, KeyboardInterrupt)
         with ledger.transaction() as transaction:
@@ -116,16 +159,45 @@ def build(
         raise
     with ledger.transaction() as transaction:
         builds.finish(transaction, begun.id, head, partitions)
-    built = Built(begun.id, head, sum(p.rows for p in partitions), len(partitions), time.monotonic() - clock)
-    log.info(
-        "build %s: %d rows in %d partitions on branch %s, %.1f s",
-        built.build_id,
-        built.rows,
-        built.partitions,
-        branch_name(built.build_id),
-        built.seconds,
-    )
-    return built
+    return Built(begun.id, head, sum(p.rows for p in partitions), len(partitions), time.monotonic() - clock)
+
+
+def _quarantined(job: Job, build: Build, error: Exception, started: Callable[[str], None]) -> bool:
+    """Make defects of the files that are to blame for the error, and end the try. False: no file is to blame."""
+    ledger = job.deployment.ledger
+    with ledger.transaction() as transaction:
+        read = files.read_by(transaction, job.table, job.span, build.begin)
+    defects = suspects.Search(job, read, started).culprits(error)
+    if not defects:
+        return False
+    with ledger.transaction() as transaction:
+        # One transaction, so that a claim that was lost meanwhile declares nothing.
+        if not builds.interrupted(transaction, build.id, suspects.said_of(defects)):
+            raise ClaimedError(f"build {build.id}: another try took over, so this one stopped") from error
+        declared = quarantine.declare(transaction, defects)
+    for file in declared:
+        log.warning("%s is quarantined, and the hour is built without it: %s", file.path, file.defect)
+    return True
+
+
+def _try_defects_of_other_code(job: Job) -> None:
+    """Readmit what other reader code than today's could not read, so that this build tries it again."""
+    ledger, deployment = job.deployment.ledger, job.deployment
+    readers = {name: reader(name, deployment.project) for name in deployment.sources}
+    for entry in job.table.inputs:
+        if isinstance(entry, Files):
+            start, end = entry.window(job.span)
+            with ledger.transaction() as transaction:
+                old = quarantine.of_other_code(transaction, entry.kind, start, end, readers)
+            seen = [
+                found
+                for file in old
+                if (found := look_again(deployment.lake.landing, file, deployment.sources)) is not None
+            ]
+            if seen:
+                with ledger.transaction() as transaction:
+                    readmitted = quarantine.try_again(transaction, seen)
+                log.info("%d defects are tried again, because the reader code has changed", len(readmitted))
 
 
 def _interrupt_earlier_tries(job: Job) -> None:
@@ -153,7 +225,9 @@ def _write(job: Job, build: Build, spark: SparkSession) -> tuple[int, list[Writt
     refuse_frozen(table, span, known)
     pins = {e.table.name: lake.current_snapshot(e.table) for e in table.inputs if isinstance(e, Input)}
     with deployment.ledger.transaction() as transaction:
-        builds.pin(transaction, build.id, {**pins, **beside_snapshots(transaction, table, span, build.begin)})
+        # Once for all passes: a file that is ruled out meanwhile is read by all of them, as the pins say.
+        read = files.read_by(transaction, table, span, build.begin)
+        builds.pin(transaction, build.id, {**pins, **beside_snapshots(transaction, table, read, build.begin)})
     name = f"{CATALOG}.{table.name}"
     branch = fork(table, build.id, spark)
     passes = cut(table, span, known)
@@ -163,7 +237,7 @@ def _write(job: Job, build: Build, spark: SparkSession) -> tuple[int, list[Writt
         condition = frames.condition(job.ddl, step.span)
         # Explicit filter, never dynamic overwrite: an empty hour must replace the rows of a fuller one. And the rows
         # are filtered to it: Iceberg accepts rows outside the condition and would append them.
-        rows = _transformed(job, step, build, pins, spark).filter(condition)
+        rows = _transformed(job, step, read, pins, spark).filter(condition)
         writer = rows.writeTo(f"{name}.branch_{branch}").option("snapshot-property.feedmill.wrote", build.id)
         at_once = len(step.span) <= OPEN_PARTITIONS and len(job.ddl.partitioned_by) == 1
         writer.option("fanout-enabled", str(at_once).lower()).overwrite(condition)
@@ -173,24 +247,25 @@ def _write(job: Job, build: Build, spark: SparkSession) -> tuple[int, list[Writt
     return head, written(job, head, spark)
 
 
-def _transformed(job: Job, step: Pass, build: Build, pins: Mapping[str, int | None], spark: SparkSession) -> DataFrame:
+def _transformed(
+    job: Job, step: Pass, read: Mapping[FileKind, list[File]], pins: Mapping[str, int | None], spark: SparkSession
+) -> DataFrame:
     """The transform's rows of one pass, with the DDL's columns in its order."""
     table, deployment = job.table, job.deployment
     transform = importlib.import_module(table.transform_module).transform
-    reader = Reader(table, step.span, job.ddl.partition_column)
+    for_table = Reader(table, step.span, job.ddl.partition_column)
     arguments = {}
     for entry in table.inputs:
         if isinstance(entry, Files):
             start, end = entry.window(step.span)
-            with deployment.ledger.transaction() as transaction:
-                registered = files.registered(transaction, entry.kind, start, end, build.begin)
+            registered = [file for file in read[entry.kind] if start <= file.arrival_hour < end]
             verify(registered)
             log.info("reading %d files of %s", len(registered), entry.kind)
-            arguments[entry.parameter] = frames.records(spark, entry, reader, registered, deployment.sources)
+            arguments[entry.parameter] = frames.records(spark, entry, for_table, registered, deployment.sources)
         else:
             name = entry.table.name
-            read = Read(job.partitioned_by[name], step.as_of.get(name, {}), pins[name])
-            arguments[entry.parameter] = frames.rows_of(spark, entry, reader, read)
+            wanted = Read(job.partitioned_by[name], step.as_of.get(name, {}), pins[name])
+            arguments[entry.parameter] = frames.rows_of(spark, entry, for_table, wanted)
     expected = set(inspect.signature(transform).parameters)
     if expected != arguments.keys():
         raise TransformError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,16 +19,17 @@ from feedmill.checks.engine import PANDAS_ROWS
 from feedmill.checks.engine_pandas import frame_from_arrow
 from feedmill.checks.findings import Verdict
 from feedmill.checks.judge import judge
+from feedmill.checks.not_read import Arrived, about_files, with_files
 from feedmill.checks.page import Report, render, sentence
 from feedmill.checks.suite import Suite
 from feedmill.connections import CATALOG
 from feedmill.deployment import Deployment
 from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.flow.rows import frames
-from feedmill.ledger import builds, verdicts
+from feedmill.ledger import builds, quarantine, verdicts
 from feedmill.ledger.models import Build
 from feedmill.spark import session
-from feedmill.spec import Table
+from feedmill.spec import Files, Table
 from feedmill.timeline import Range, runs
 
 if TYPE_CHECKING:
@@ -101,6 +103,8 @@ def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
     engine = "pandas" if rows <= PANDAS_ROWS else "Spark"
     log.info("judging %d rows of build %s in %s", rows, build_id, engine)
     judged = _judge(table, build, span, suite, engine, deployment)
+    if _holds_files(table, deployment):
+        suite, judged = with_files(suite), _with_files(table, build, judged, deployment)
     with deployment.ledger.transaction() as transaction:
         found = [(v.partition, v.passed, [asdict(finding) for finding in v.findings]) for v in judged]
         verdicts.record(transaction, build, found, suite.digest)
@@ -121,6 +125,22 @@ def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
     with fsspec.open(page, "w", encoding="utf-8", auto_mkdir=True) as stream:
         stream.write(render(report))
     return Checked(report, page)
+
+
+def _holds_files(table: Table, deployment: Deployment) -> bool:
+    """Whether the table holds the rows of files for others, so that a file that is not read is missed there."""
+    return bool(deployment.tables.readers(table)) and any(isinstance(entry, Files) for entry in table.inputs)
+
+
+def _with_files(table: Table, build: Build, judged: list[Verdict], deployment: Deployment) -> list[Verdict]:
+    """The verdicts, with a warning for each partition in whose own hours files arrived that are not read."""
+    kinds = [entry.kind for entry in table.inputs if isinstance(entry, Files)]
+    with deployment.ledger.transaction() as transaction:
+        hours = quarantine.arrived(transaction, kinds, build.range_start, build.range_end, build.begin)
+    by_partition: defaultdict[datetime, Arrived] = defaultdict(Arrived)
+    for hour, counts in hours.items():
+        by_partition[table.every.floor(hour)] += Arrived(*counts)
+    return [about_files(verdict, by_partition[verdict.partition]) for verdict in judged]
 
 
 def _judge(table: Table, build: Build, span: Range, suite: Suite, engine: str, deployment: Deployment) -> list[Verdict]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from feedmill.lake import ddl as ddl_module
@@ -18,6 +19,9 @@ from feedmill.spec import Files, Table
 
 MACHINERY = 1
 """Raised by the release whose runner gives other rows for the same code and inputs, or other digests of them."""
+
+READERS = 1
+"""Raised by the release whose machinery reads files that it could not read before: their defects are tried again."""
 
 _ROOT = "include"
 
@@ -36,6 +40,21 @@ def identity(table: Table, project: Path) -> str:
         "inputs": [_input(entry) for entry in table.inputs],
         "every": table.every.value,
         "machinery": MACHINERY,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def reader(source: str, project: Path) -> str:
+    """The identity of the code that reads a source's files: 16 hexadecimal digits.
+
+    It covers the source's module with all that it imports, Spark's version, and :data:`READERS`. A defect is tried
+    again when it has changed.
+    """
+    modules = sorted(_closure({f"include.spark.sources.{source}"}, project))
+    facts = {
+        "code": {name: _code(name, project) for name in modules},
+        "spark": metadata.version("pyspark"),
+        "readers": READERS,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -100,6 +100,24 @@ def new_files(
     return inspected
 
 
+def look_again(landing: str, file: File, sources: Mapping[str, Source]) -> FoundFile | None:
+    """A registered file as discovery would find it now; None if it is gone or cannot be opened.
+
+    Raises:
+        LandingError: the map has no such source any more.
+    """
+    source = sources.get(file.source)
+    if source is None:
+        raise LandingError(f"{file.path} is of the source {file.source}, which include/spark/sources does not have")
+    fs, root = fsspec.core.url_to_fs(landing)
+    path = fs._strip_protocol(file.path)
+    try:
+        return _inspect(fs, root, source, path, fs.info(path))
+    except _OF_ONE_FILE as error:
+        log.warning("%s cannot be opened (%s)", file.path, _words(error))
+        return None
+
+
 def why_closed(url: str) -> str | None:
     """Why a file of the landing zone cannot be opened; None if it can, or if it is gone."""
     fs, path = fsspec.core.url_to_fs(url)
@@ -142,26 +160,29 @@ def landed(landing: str, sources: Iterable[Source]) -> list[Landed]:
 
 
 def verify(registered: Iterable[File]) -> None:
-    """Check that registered files are there and unchanged. Files with a defect are skipped: no build reads them.
+    """Check that registered files are there and unchanged. Defects and disowned files are skipped: nobody reads them.
 
     Raises:
         LandingError: names the first file that is missing or changed, and says what to do.
     """
     for file in registered:
-        if file.defect is not None:
+        if file.not_read is not None:
             continue
         fs, path = fsspec.core.url_to_fs(file.path)
         try:
             info = fs.info(path)
         except FileNotFoundError:
             raise LandingError(
-                f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back"
+                f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back. If it is "
+                "lost for good, `feedmill files disown` it: then the hour is built without it"
             ) from None
         # One match is enough: the storage may have given another one first when the file was registered.
         if info["size"] != file.size or file.etag not in _etags(fs, path, info):
             raise LandingError(
                 f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}, so that what "
-                f"was built from it cannot be rebuilt. Put the old file back, and land the new one under another name"
+                "was built from it cannot be rebuilt. Put the old file back, and land the new one under another name. "
+                "If the old one is lost for good, `feedmill files disown` it, and then `feedmill files readmit` it to "
+                "read the new bytes"
             )
 
 

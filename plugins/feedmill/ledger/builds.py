@@ -50,14 +50,16 @@ def unfinished(session: Session, owner: str) -> list[Build]:
     return list(session.scalars(select(Build).where(Build.owner == owner, Build.state == "running")))
 
 
-def interrupted(session: Session, build_id: str, error: str) -> None:
-    """Record that a try was interrupted, and drop its claim."""
-    session.execute(
+def interrupted(session: Session, build_id: str, error: str) -> bool:
+    """Record that a try was interrupted, and drop its claim. False: it had ended already."""
+    ended = session.execute(
         update(Build)
         .where(Build.id == build_id, Build.state == "running")
         .values(state="interrupted", error=error, finished_at=func.now())
-    )
+        .returning(Build.id)
+    ).first()
     session.execute(delete(Claim).where(Claim.build_id == build_id))
+    return ended is not None
 
 
 def begin(session: Session, table: Table, span: Range, owner: str, identity: str) -> Build:

@@ -99,6 +99,16 @@ def registered(session: Session, kind: FileKind, start: datetime, end: datetime,
     return list(session.scalars(query))
 
 
+def read_by(session: Session, table: Table, span: Range, upto: int) -> dict[FileKind, list[File]]:
+    """By kind, the files that a build of the range reads whose begin is ``upto``; defects and disowned files too."""
+    found = {}
+    for entry in table.inputs:
+        if isinstance(entry, Files):
+            start, end = entry.window(span)
+            found[entry.kind] = registered(session, entry.kind, start, end, upto)
+    return found
+
+
 def unread(session: Session, tables: Iterable[Table]) -> list[File]:
     """Files that these tables should read and no build has read, neither in its own hours nor in its lookback."""
     entries = [(table, entry) for table in tables for entry in table.inputs if isinstance(entry, Files)]
@@ -127,3 +137,33 @@ def forget(session: Session, paths: Iterable[str], tables: Iterable[Table]) -> N
     lock_counter(session).forgotten += 1
     never = {file.path for file in unread(session, tables)}
     session.execute(delete(File).where(File.path.in_(never & set(paths))))
+
+
+def find(session: Session, name: str) -> File:
+    """The registered file of that URL, or the only one whose URL ends with that path.
+
+    Raises:
+        LookupError: there is none, or there are several.
+    """
+    file = session.get(File, name)
+    if file is not None:
+        return file
+    ends = File.path.endswith(f"/{name.strip('/')}", autoescape=True)
+    found = session.scalars(select(File).where(ends).order_by(File.path).limit(2)).all()
+    if not found:
+        raise LookupError(f"no registered file is called {name}; `feedmill files list` shows the newest ones")
+    if len(found) > 1:
+        raise LookupError(f"{name} could be {found[0].path} or {found[1].path}; give more of its path")
+    return found[0]
+
+
+def newest(
+    session: Session, limit: int, source: str | None = None, hours: tuple[datetime, datetime] | None = None
+) -> list[File]:
+    """The files that were registered last, newest first; of one source, and of the arrival hours ``[start, end)``."""
+    query = select(File).order_by(File.registered_at.desc(), File.path).limit(limit)
+    if source is not None:
+        query = query.where(File.source == source)
+    if hours is not None:
+        query = query.where(File.arrival_hour >= hours[0], File.arrival_hour < hours[1])
+    return list(session.scalars(query))

@@ -42,10 +42,19 @@ class Counter(Base):
 
 
 class File(Base):
-    """A landed file, registered once. A rebuild reads exactly what is registered (rule 6)."""
+    """A landed file, registered once. A build reads what is registered and neither a defect nor disowned (rule 6)."""
 
     __tablename__ = "files"
-    __table_args__ = (Index("files_by_hour", "kind", "arrival_hour"), Index("files_by_change", "change"))
+    __table_args__ = (
+        Index("files_by_hour", "kind", "arrival_hour"),
+        Index("files_by_change", "change"),
+        Index(
+            "files_not_read",
+            "kind",
+            "arrival_hour",
+            postgresql_where=text("defect IS NOT NULL OR disowned_by IS NOT NULL"),
+        ),
+    )
     path: Mapped[str] = mapped_column(primary_key=True)
     source: Mapped[str]
     kind: Mapped[str]
@@ -54,11 +63,40 @@ class File(Base):
     etag: Mapped[str]
     defect: Mapped[str | None]
     """Why the whole file cannot be read; it is then one row of events.rejected."""
+    reader: Mapped[str | None]
+    """The identity of the reader code that could not read it; None if discovery found the defect by itself."""
+    disowned_by: Mapped[str | None]
+    """Who has ruled the file out, and in the next column, why."""
+    disowned_because: Mapped[str | None]
     received_at: Mapped[datetime]
     """The modification time in the storage when the file was found."""
     number: Mapped[int] = mapped_column(BigInteger)
+    """Taken when it was registered, and anew whenever it became a defect, was disowned, or was readmitted."""
     registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
     change: Mapped[int] = _change()
+
+    @property
+    def not_read(self) -> str | None:
+        """Why no build reads the file, as events.rejected says it; None if builds read it."""
+        return self.defect if self.disowned_by is None else f"disowned: {self.disowned_because}"
+
+
+class FileDecision(Base):
+    """What happened to a file after it was registered. Nothing is computed from these rows: people read them."""
+
+    __tablename__ = "file_decisions"
+    __table_args__ = (Index("file_decisions_by_path", "path"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    path: Mapped[str]
+    etag: Mapped[str]
+    """Of the bytes that were decided about."""
+    what: Mapped[str]
+    """``defect``, ``disowned`` or ``readmitted``."""
+    name: Mapped[str]
+    """The person; or ``Feedmill``, which declares defects, and readmits them when the reader code has changed."""
+    reason: Mapped[str]
+    number: Mapped[int] = mapped_column(BigInteger)
+    decided_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class SealedHour(Base):

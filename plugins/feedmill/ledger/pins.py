@@ -5,8 +5,9 @@ A build's pins name, under two keys that no table can have:
 - ``recorded``: by input table, the commit of its newest publish whose number is not above the build's begin. Publishes
   of a table are recorded in the order of their commits. So the begin covers the numbers of this commit and of all
   earlier ones, and of no later one.
-- ``files``: by kind and arrival hour, the registered files that the build reads: their count, a digest of them, and the
-  paths of those that lie in another hour's folder.
+- ``files``: by kind and arrival hour, the registered files: their count, a digest of them, the paths of those that lie
+  in another hour's folder, and, if there are any, those that the build does not read although discovery sees nothing
+  wrong with them: what a build could not read, and what a person has disowned.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from feedmill.ledger import files
 from feedmill.ledger.models import File, Publish
 from feedmill.spec import FileKind, Files, Table
-from feedmill.timeline import HOUR, Range, parse
+from feedmill.timeline import HOUR, parse
 
 RECORDED = "recorded"
 FILES = "files"
@@ -44,15 +45,13 @@ class Bytes(Protocol):
     def received_at(self) -> datetime: ...
 
 
-def beside_snapshots(session: Session, table: Table, span: Range, begin: int) -> dict[str, Any]:
-    """The two keys for a build of the range that began at ``begin``."""
+def beside_snapshots(
+    session: Session, table: Table, read: Mapping[FileKind, Iterable[File]], begin: int
+) -> dict[str, Any]:
+    """The two keys for a build that reads these files and began at ``begin``."""
     recorded: dict[str, int | None] = {}
-    read: dict[str, dict[str, list[Any]]] = {}
     for entry in table.inputs:
-        if isinstance(entry, Files):
-            start, end = entry.window(span)
-            read[entry.kind] = _by_hour(files.registered(session, entry.kind, start, end, begin))
-        else:
+        if not isinstance(entry, Files):
             query = (
                 select(Publish.snapshot_id)
                 .where(Publish.table_name == entry.table.name, Publish.changed, Publish.number <= begin)
@@ -60,17 +59,36 @@ def beside_snapshots(session: Session, table: Table, span: Range, begin: int) ->
                 .limit(1)
             )
             recorded[entry.table.name] = session.scalar(query)
-    return {**({RECORDED: recorded} if recorded else {}), **({FILES: read} if read else {})}
+    by_hour = {kind: _by_hour(registered) for kind, registered in read.items()}
+    return {**({RECORDED: recorded} if recorded else {}), **({FILES: by_hour} if by_hour else {})}
+
+
+@dataclass(frozen=True)
+class RuledOut:
+    """A file that a build did not read, as the ledger knew it: its bytes, and why it was ruled out."""
+
+    path: str
+    source: str
+    size: int
+    etag: str
+    received_at: datetime
+    defect: str | None
+    reader: str | None
+    disowned_by: str | None
+    disowned_because: str | None
 
 
 @dataclass(frozen=True)
 class FilesRead:
-    """The files of one arrival hour that a build read."""
+    """The files of one arrival hour, as a build read them."""
 
     count: int
+    """All of them, also those that were not read."""
     digest: str
     elsewhere: tuple[str, ...]
     """Those that lie in the folder of another hour."""
+    ruled_out: tuple[RuledOut, ...] = ()
+    """Those that were not read, as far as only the ledger knew that."""
 
 
 def recorded(pins: Mapping[str, Any]) -> Mapping[str, int | None]:
@@ -83,22 +101,35 @@ def files_read(pins: Mapping[str, Any], kind: FileKind) -> dict[datetime, FilesR
     """By arrival hour: the files of a kind that the build read."""
     by_hour: Mapping[str, Any] = pins.get(FILES, {}).get(kind, {})
     return {
-        parse(hour): FilesRead(count, digested, tuple(elsewhere))
-        for hour, (count, digested, elsewhere) in by_hour.items()
+        parse(hour): FilesRead(count, digested, tuple(elsewhere), tuple(_ruled_out(one) for one in chain(*ruled_out)))
+        for hour, (count, digested, elsewhere, *ruled_out) in by_hour.items()
     }
 
 
-def digest(found: Iterable[Bytes]) -> str:
-    """A digest of the files' paths, sizes, etags and times."""
+def digest(found: Iterable[Bytes], ruled_out: Iterable[RuledOut]) -> str:
+    """A digest of the files' paths, sizes, etags and times, and of why some of them were ruled out."""
     lines = sorted(f"{f.path}\0{f.size}\0{f.etag}\0{f.received_at.astimezone(UTC).isoformat()}" for f in found)
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest()
+    why = sorted(f"{f.path}\0{f.defect}\0{f.reader}\0{f.disowned_by}\0{f.disowned_because}" for f in ruled_out)
+    return hashlib.blake2b("\n".join([*lines, *why]).encode(), digest_size=12).hexdigest()
 
 
 def _by_hour(registered: Iterable[File]) -> dict[str, list[Any]]:
     by_hour: defaultdict[str, list[File]] = defaultdict(list)
     for file in registered:
         by_hour[HOUR.name_of(file.arrival_hour)].append(file)
-    return {
-        hour: [len(group), digest(group), [f.path for f in group if PurePosixPath(f.path).parent.name != hour]]
-        for hour, group in by_hour.items()
-    }
+    return {hour: _pinned(hour, group) for hour, group in by_hour.items()}
+
+
+def _pinned(hour: str, group: list[File]) -> list[Any]:
+    out = [
+        RuledOut(**{field.name: getattr(file, field.name) for field in fields(RuledOut)})
+        for file in group
+        if file.reader is not None or file.disowned_by is not None
+    ]
+    elsewhere = [file.path for file in group if PurePosixPath(file.path).parent.name != hour]
+    pinned = [{**asdict(one), "received_at": one.received_at.astimezone(UTC).isoformat()} for one in out]
+    return [len(group), digest(group, out), elsewhere, *([pinned] if pinned else [])]
+
+
+def _ruled_out(pinned: Mapping[str, Any]) -> RuledOut:
+    return RuledOut(**{**pinned, "received_at": datetime.fromisoformat(pinned["received_at"])})

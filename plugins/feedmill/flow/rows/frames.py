@@ -43,7 +43,7 @@ _PLACE = "source_file string, line bigint, received_at timestamp, arrival_hour t
 def records(
     spark: SparkSession, entry: Files, reader: Reader, registered: Iterable[File], sources: Mapping[str, Source]
 ) -> DataFrame:
-    """Every row of the registered files, good and bad; a file with a defect is one row with its reason."""
+    """Every row of the registered files, good and bad; a defect or disowned file is one row with its reason."""
     from pyspark.sql import functions as F
 
     from include.spark.sources.rules import FIELDS
@@ -55,8 +55,8 @@ def records(
     parts = [spark.createDataFrame([], schema)]
     for name, group in sorted(by_source.items()):
         source = sources[name]
-        defects = {file.path: file.defect for file in group if file.defect is not None}
-        intact = [file for file in group if file.defect is None]
+        defects = {file.path: file.not_read for file in group if file.not_read is not None}
+        intact = [file for file in group if file.not_read is None]
         if source.layout == "lines":
             rows = _lines(spark, intact)
         else:
