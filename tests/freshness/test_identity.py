@@ -54,7 +54,7 @@ def project(tmp_path: Path) -> Path:
     write(tmp_path, "include/spark/a/x.py", TRANSFORM)
     write(tmp_path, "include/spark/a/__init__.py", "")
     write(tmp_path, "include/spark/a/steps.py", "from .deep import STEP\n\ndef first(a, b):\n    return a, b, STEP\n")
-    write(tmp_path, "include/spark/a/deep.py", "STEP = 1\n")
+    write(tmp_path, "include/spark/a/deep.py", 'STEP = 1\n"""In rows."""\n')
     write(tmp_path, "include/rates.py", "RATE = 1\n")
     write(tmp_path, "include/spark/a/other.py", "def transform(event_records):\n    return event_records\n")
     write(tmp_path, "include/spark/sources/lines.py", "def read(rows):\n    return rows\n")
@@ -86,6 +86,8 @@ SQL = "include/sql/a/x.sql"
         in_file(X, '"""What the table is."""', ""),
         in_file(X, '        "Another."\n', ""),
         in_file(X, "first(other, rates.RATE)", "first(\n        other,\n        rates.RATE,\n    )"),
+        in_file("include/spark/a/deep.py", "In rows.", "How many rows."),
+        in_file("include/spark/a/deep.py", '"""In rows."""\n', ""),
         in_file(SQL, "What it is.", "What it is, in other words."),
         in_file(SQL, "One row per item.", "One row per item and hour."),
         in_file("include/spark/a/other.py", "return event_records", "return None"),

@@ -126,16 +126,15 @@ def _parse(path: Path, _changed: int) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+class _WithoutTexts(ast.NodeTransformer):
+    """Leaves out docstrings, also those below a constant or a field: statements that are nothing but a string."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
+
+
 def _code(name: str, project: Path) -> str:
     tree = _tree(name, project)
-    stripped = ast.parse(ast.unparse(tree))
-    for node in ast.walk(stripped):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
+    stripped = _WithoutTexts().visit(ast.parse(ast.unparse(tree)))
     return hashlib.sha256(ast.dump(stripped).encode()).hexdigest()
