@@ -5,8 +5,10 @@ read those: by the hour, in chains, and four by windows of 28 days. The ledger h
 published partitions, as many builds and verdicts, 1,000 builds that failed and 200 verdicts that hold a partition. A
 *cold* look reads everything and computes every state. A *warm* one reads what changed since the look before: nothing, a
 publish, a hundred publishes, or the clock's next hour. *One table* is its problems in words, and what the newest of
-them waits for. A publish's *share* of the ledger is the transaction that records one partition. Seconds are those of
-the wall, PostgreSQL on the same machine included; memory is what the process grew by.
+them waits for. A publish's *share* of the ledger is the transaction that records one partition; every fifth publish is
+a sample, and so is the first of each round, right after the cold look. A *bare commit* beside it adds 1 to the only row
+of a table without index and trigger: it costs a connection of the pool, the round trips and the disk, whatever is
+written. Seconds are those of the wall, PostgreSQL on the same machine included; memory is what the process grew by.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ DAYS = 90
 FAMILIES, MEMBERS = 20, 50
 END = datetime(2026, 5, 1, tzinfo=UTC)
 NOW = END + timedelta(minutes=10)
-WHAT = ("cold", "quiet", "publish", "hundred", "hour", "table", "share")
+WHAT = ("cold", "quiet", "publish", "hundred", "hour", "table", "first share", "share", "bare")
+SAMPLED = 5
+"""One publish in so many is a sample of its share of the ledger."""
 PROBLEMS = 20
 """Partitions of the one table that are put into words."""
 
@@ -137,6 +141,7 @@ def fill(found: Any, tables: Any, days: int) -> None:
 def measured(found: Any, families: int, days: int, runs: int) -> tuple[dict[str, list[float]], int]:
     """Samples of everything, and the bytes that a look keeps."""
     import psutil
+    from sqlalchemy import text
 
     from feedmill.freshness.load import Look
     from feedmill.freshness.states import NEEDS_A_BUILD, State
@@ -172,9 +177,14 @@ def measured(found: Any, families: int, days: int, runs: int) -> tuple[dict[str,
             publishes.record(session, build, [Moved(moment, 1000, f"d{n}{clock}", None)], 2)
         return time.monotonic() - clock
 
-    taken: dict[str, list[float]] = {
-        name: [] for name in ("cold", "quiet", "publish", "hundred", "hour", "table", "share")
-    }
+    with found.transaction() as session:
+        session.execute(text("CREATE TABLE bare AS SELECT 0 AS value"))
+
+    def bare() -> None:
+        with found.transaction() as session:
+            session.execute(text("UPDATE bare SET value = value + 1"))
+
+    taken: dict[str, list[float]] = {name: [] for name in WHAT}
     process = psutil.Process()
     gc.collect()
     before = process.memory_info().rss
@@ -185,10 +195,15 @@ def measured(found: Any, families: int, days: int, runs: int) -> tuple[dict[str,
         taken["cold"].append(timed(lambda at=kept: look(at, NOW)))
         look(kept, NOW)
         taken["quiet"].append(timed(lambda at=kept: look(at, NOW)))
-        taken["share"].append(publish(n := n + 1))
+        taken["first share"].append(publish(n := n + 1))
+        taken["share"].append(taken["first share"][-1])
+        taken["bare"].append(timed(bare))
         taken["publish"].append(timed(lambda at=kept: look(at, NOW)))
         for _ in range(100):
-            publish(n := n + 1)
+            seconds = publish(n := n + 1)
+            if n % SAMPLED == 0:
+                taken["share"].append(seconds)
+                taken["bare"].append(timed(bare))
         taken["hundred"].append(timed(lambda at=kept: look(at, NOW)))
         later = NOW + timedelta(hours=1)
         taken["hour"].append(timed(lambda at=kept, now=later: look(at, now)))
@@ -226,6 +241,11 @@ def rows(result: Result) -> list[Row]:
         middle = sorted(taken)[len(taken) // 2]
         limit = f"below {goal * scale:.0f} {unit}"
         found.append(Row(what, measure.shown(taken, unit, scale), limit, middle < goal))
+    share, bare = (result.samples[f"{largest}: {name}"] for name in ("share", "bare"))
+    first = result.samples[f"{largest}: first share"]
+    found.append(Row("the first one after a cold look", measure.shown(first, "ms", 1000.0)))
+    found.append(Row("a bare commit beside it", measure.shown(bare, "ms", 1000.0)))
+    found.append(Row("a publish's share ÷ a bare commit", measure.shown(measure.ratios(share, bare), "")))
     found.append(Row("memory", f"{result.facts[f'{largest}: memory MB']:,} MB"))
     if largest != smallest:
         factor = tables[largest] / tables[smallest]

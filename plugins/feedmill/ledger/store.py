@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, select, text
+from sqlalchemy import Engine, create_engine, event, select, text, update
 from sqlalchemy.orm import Session
 
 from feedmill import connections
@@ -88,10 +88,10 @@ def lock_counter(session: Session) -> Counter:
 
 def next_number(session: Session) -> int:
     """The next number. Take it as late in a transaction as possible: all others wait until it ends."""
-    counter = lock_counter(session)
-    counter.value += 1
-    session.flush()
-    return counter.value
+    return session.execute(_TAKE).scalar_one()
+
+
+_TAKE = update(Counter).values(value=Counter.value + 1).returning(Counter.value)
 
 
 def migrate(url: str) -> None:
