@@ -120,6 +120,12 @@ def test_a_day_at_the_command_line(project, tmp_path, monkeypatch):
     tried = run("build", HOURLY, "--no-publish", "--diff")
     (partition,) = tried["diff"]["partitions"]
     assert (partition["added"], partition["removed"], partition["changed"]) == (0, 1, 1)
+    # The transform was changed in memory only: for the files on disk, the same code gave other rows.
+    assert (partition["was"], partition["causes"], partition["is_not_deterministic"]) == (
+        "fresh",
+        {"published": ""},
+        True,
+    )
     (column,) = tried["diff"]["columns"]
     assert (column["column"], column["before"], column["after"]) == ("impressions", 3, 4)
     assert (tried["publish"], tried["check"]) == (None, None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from feedmill.freshness.code import changed
 from feedmill.freshness.identity import identity
 from feedmill.spec import Files, Input, Maintainer, Ripple, Table
 from feedmill.timeline import DAY, HOUR, days, hours
@@ -136,6 +137,27 @@ def test_code_imports_at_any_depth_and_columns_change_it(project: Path, change: 
 )
 def test_inputs_and_windows_change_it(project: Path, other: Table) -> None:
     assert identity(other, project) != identity(table(), project)
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (in_file(X, "return 1", "return 2"), [X]),
+        (in_file("include/spark/a/deep.py", "1", "2"), ["include/spark/a/deep.py"]),
+        (in_file(SQL, "item STRING COMMENT", "item BIGINT COMMENT"), ["its columns"]),
+        (in_file(SQL, "PARTITIONED BY (hour)", "PARTITIONED BY (hour, item)"), ["its partitioning"]),
+        (in_file(X, "from include import rates\n", ""), ["include/rates.py", X]),
+    ],
+)
+def test_it_knows_which_part_has_changed(project: Path, change: Change, names: list[str]) -> None:
+    before = identity(table(), project)
+    change(project)
+    assert [name for name in changed(before.parts, identity(table(), project).parts) if "__init__" not in name] == names
+
+
+def test_inputs_are_a_part_of_it(project: Path) -> None:
+    then, today = identity(table(), project), identity(table(inputs=[Input(OTHER, lookback=hours(1))]), project)
+    assert changed(then.parts, today.parts) == ["its inputs"]
 
 
 def test_each_window_is_an_identity_of_its_own(project: Path) -> None:

@@ -18,10 +18,12 @@ from feedmill.flow.verbs import Verb
 from feedmill.spec import require_files
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import RenderableType
 
     from feedmill.deployment import Deployment
-    from feedmill.explore.diff import Diff
+    from feedmill.explore.diff import Diff, PartitionDiff
     from feedmill.flow.build import Built
     from feedmill.flow.check import Checked
     from feedmill.flow.publish import Outcome
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 PARTITIONS = 24
 """How many changed partitions the text form lists; --json lists all."""
+
+CAUSES = 5
+"""Causes, and ranges of a cause, that the text form names."""
 
 
 def build(
@@ -191,7 +196,7 @@ class _Run:
         self.steps.now("comparing with what is published")
         key = grain(suite.load(self.deployment.project / self.table.suite_path))
         ledger, lake = self.deployment.ledger, self.deployment.lake
-        self.compared = compare(self.table, self.span, self.built.build_id, key, ledger, lake)
+        self.compared = compare(self.table, self.span, self.built.build_id, key, ledger, lake, utc_now())
 
     def _publish(self) -> Outcome:
         from feedmill.flow.publish import publish
@@ -258,7 +263,14 @@ def _plain(run: _Run) -> dict[str, Any]:
         if compared is None
         else {
             "key": compared.key,
-            "partitions": [{**asdict(p), "partition": name(p.partition)} for p in compared.partitions],
+            "partitions": [
+                {
+                    **asdict(p),
+                    "partition": name(p.partition),
+                    "was": p.was,
+                }
+                for p in compared.partitions
+            ],
             "columns": [asdict(column) for column in compared.columns],
         },
         "publish": None
@@ -290,11 +302,12 @@ def _text(run: _Run) -> RenderableType:
 def _diff_text(run: _Run, compared: Diff) -> list[RenderableType]:
     differing = [p for p in compared.partitions if p]
     if not differing:
-        return ["Nothing changes: the rows are equal."]
-    headers = ("partition", "rows before", "rows after", "added", "removed", "changed")
+        return ["Nothing changes: the rows are equal.", *_before(run, compared.partitions)]
+    headers = ("partition", "was", "rows before", "rows after", "added", "removed", "changed")
     rows = [
         (
             run.table.every.name_of(p.partition),
+            p.was,
             f"{p.before:,}",
             f"{p.after:,}",
             f"{p.added:,}",
@@ -303,11 +316,13 @@ def _diff_text(run: _Run, compared: Diff) -> list[RenderableType]:
         )
         for p in differing[:PARTITIONS]
     ]
-    parts: list[RenderableType] = ["", listing(headers, rows, right=headers[1:])]
+    parts: list[RenderableType] = ["", listing(headers, rows, right=headers[2:])]
     if len(differing) > PARTITIONS:
         parts.append(f"… and {len(differing) - PARTITIONS} more partitions; --json lists all")
     if same := len(compared.partitions) - len(differing):
         parts.append(f"Equal: {same} more.")
+    parts += _before(run, compared.partitions)
+    parts += _not_deterministic(run, compared.partitions)
     if compared.columns:
         columns = [
             (c.column, f"{c.rows:,}", c.before, c.after, ", ".join(str(v) for v in list(c.key.values())[1:]))
@@ -315,3 +330,41 @@ def _diff_text(run: _Run, compared: Diff) -> list[RenderableType]:
         ]
         parts += ["", listing(("column", "rows", "before", "after", "for example"), columns, right=("rows",))]
     return [*parts, ""]
+
+
+def _before(run: _Run, partitions: list[PartitionDiff]) -> list[RenderableType]:
+    """Why the partitions were not fresh: each state and cause once, with the partitions that had it."""
+    from rich.text import Text
+
+    found: dict[str, list[datetime]] = {}
+    for partition in partitions:
+        for state, why in partition.causes.items():
+            if why:
+                found.setdefault(f"{state.value}: {why}", []).append(partition.partition)
+    said = [Text(f"{_spans(run, moments)} was {cause}") for cause, moments in list(found.items())[:CAUSES]]
+    more = [f"… and {len(found) - CAUSES} more causes; --json lists all"] if len(found) > CAUSES else []
+    return [*said, *more]
+
+
+def _not_deterministic(run: _Run, partitions: list[PartitionDiff]) -> list[RenderableType]:
+    from rich.text import Text
+
+    moments = [one.partition for one in partitions if one.is_not_deterministic]
+    if not moments:
+        return []
+    return [
+        Text(
+            f"{_spans(run, moments)}: the inputs and the code are the same as before, and the rows are not. "
+            f"{run.table.transform_path} does not give the same rows twice (it is not deterministic). "
+            "Look for the time of day, random values, ranks without a tie-break, and sums of floating-point numbers.",
+            style="bold red",
+        )
+    ]
+
+
+def _spans(run: _Run, moments: list[datetime]) -> str:
+    """The partitions as ranges, the first few of them."""
+    from feedmill.timeline import runs
+
+    spans = [str(span) for span in runs(moments, run.table.every)]
+    return ", ".join(spans[:CAUSES]) + (f" and {len(spans) - CAUSES} more ranges" if len(spans) > CAUSES else "")

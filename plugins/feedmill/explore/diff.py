@@ -3,6 +3,9 @@
 Whole rows are compared, as a multiset. A removed and an added row with the same key count as one changed row. Sketches
 (BINARY) are left out of the comparison, because equal sketches may have different bytes. The digests that every build
 records do compare their contents. So if a partition's rows are equal but its digests differ, only a sketch differs.
+
+Beside the rows stands how each published partition was: fresh, stale or outdated, and why. If its inputs and its code
+are those of the build, and its rows are others all the same, the transform does not give the same rows twice.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from pyiceberg.types import BinaryType, DecimalType, DoubleType, FloatType, Inte
 
 from feedmill.explore.lake_files import LakeFiles
 from feedmill.explore.sql import open_duckdb, scan
+from feedmill.freshness.load import picture
+from feedmill.freshness.states import State
 from feedmill.ledger import builds, publishes
 from feedmill.spec import Table
 from feedmill.timeline import Range
@@ -33,18 +38,30 @@ _NUMBERS = (LongType, IntegerType, DoubleType, FloatType, DecimalType)
 
 @dataclass(frozen=True)
 class PartitionDiff:
-    """How many rows change in one partition. ``sketches``: only sketches differ."""
+    """How many rows change in one partition, and how it was before. ``sketches``: only sketches differ."""
 
     partition: datetime
+    causes: Mapping[State, str]
+    """Each of its states before the build, with its cause in words. Empty: it was not published, and not due."""
     before: int
     after: int
     added: int
     removed: int
     changed: int
     sketches: bool
+    is_not_deterministic: bool
+    """The same inputs and the same code gave other rows than the published ones."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed or self.sketches)
+
+    @property
+    def was(self) -> str:
+        """How it was before the build, in one or two words."""
+        return next((_FRESH.get(state, state.value) for state in self.causes), "not published")
+
+
+_FRESH = {State.PUBLISHED: "fresh", State.EMPTY: "fresh"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +87,13 @@ class Diff:
         return any(self.partitions)
 
 
-def compare(table: Table, span: Range, build_id: str, key: Sequence[str], ledger: Ledger, lake: Lake) -> Diff:
+def compare(
+    table: Table, span: Range, build_id: str, key: Sequence[str], ledger: Ledger, lake: Lake, now: datetime
+) -> Diff:
     """Compare a finished build with what is published.
+
+    The states are as if this build had never begun. They are read after it: a build registers new files, and what was
+    published while it ran it may have read.
 
     Args:
         table: the build's table.
@@ -80,11 +102,16 @@ def compare(table: Table, span: Range, build_id: str, key: Sequence[str], ledger
         key: the columns that identify a row. Empty: all columns that are not numbers.
         ledger: where the digests are.
         lake: where the rows are.
+        now: the time, for deadlines and retention.
     """
     with ledger.transaction() as session:
         build = builds.get(session, build_id)
         written = builds.written(session, build_id)
-        published = publishes.current(session, table.name, span.partitions())
+    # The look makes the transaction one of a single snapshot.
+    with ledger.transaction() as session:
+        status = picture(session, [table], {table.name: build.identity}, now, without=build_id).status(table)
+        current = publishes.current(session, table.name, span.partitions())
+    published = {partition: row for partition, row in current.items() if status.is_published(partition)}
     unlike = [p for p in span.partitions() if p not in published or published[p].digest != written[p].digest]
     iceberg = lake.load(table)
     main = iceberg.metadata.snapshot_by_name("main")
@@ -100,7 +127,19 @@ def compare(table: Table, span: Range, build_id: str, key: Sequence[str], ledger
         equal = not (added or removed or changed)
         # A partition that was never published, or now has no rows, has no sketch that could differ.
         sketches = equal and moment in unlike and moment in published and written[moment].rows > 0
-        partitions.append(PartitionDiff(moment, before, written[moment].rows, added, removed, changed, sketches))
+        partitions.append(
+            PartitionDiff(
+                moment,
+                status.causes(moment),
+                before,
+                written[moment].rows,
+                added,
+                removed,
+                changed,
+                sketches,
+                is_not_deterministic=moment in unlike and status.must_repeat(moment),
+            )
+        )
     return Diff(key, partitions, columns)
 
 

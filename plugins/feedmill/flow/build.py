@@ -28,7 +28,7 @@ from feedmill.freshness.identity import identity, reader
 from feedmill.freshness.load import load
 from feedmill.lake.catalog import branch_name, moment_of
 from feedmill.landing.discover import discover, look_again, verify
-from feedmill.ledger import builds, files, quarantine
+from feedmill.ledger import builds, codes, files, quarantine
 from feedmill.ledger.builds import ClaimedError, Written
 from feedmill.ledger.claims import HEARTBEAT
 from feedmill.ledger.pins import beside_snapshots
@@ -135,8 +135,10 @@ def _try(job: Job, started: Callable[[str], None], stopped: Callable[[], bool], 
     """One try, with a build id of its own. None: it has made defects of files, and the next try reads without them."""
     table, span, deployment = job.table, job.span, job.deployment
     ledger = deployment.ledger
+    code = identity(table, deployment.project)
     with ledger.transaction() as transaction:
-        begun = builds.begin(transaction, table, span, job.owner, identity(table, deployment.project))
+        codes.record(transaction, table.name, code, code.parts)
+        begun = builds.begin(transaction, table, span, job.owner, code)
     started(begun.session_id)
     log.info("build %s of %s %s begins at number %d", begun.id, table.name, span, begun.begin)
     try:

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from feedmill.freshness.code import Identity
 from feedmill.lake import ddl as ddl_module
 from feedmill.spec import Files, Table
 
@@ -26,14 +28,14 @@ READERS = 1
 _ROOT = "include"
 
 
-def identity(table: Table, project: Path) -> str:
-    """The identity of the table's code as it is in ``project`` now: 16 hexadecimal digits."""
+def identity(table: Table, project: Path) -> Identity:
+    """The identity of the table's code as it is in ``project`` now."""
     ddl = ddl_module.read(project / table.ddl_path)
     modules = {table.transform_module}
     if any(isinstance(entry, Files) for entry in table.inputs):
         # Which readers are used depends on the files; their rows depend on all of them.
         modules |= {f"include.spark.sources.{path.stem}" for path in (project / "include/spark/sources").glob("*.py")}
-    facts = {
+    facts: dict[str, Any] = {
         "code": {name: _code(name, project) for name in sorted(_closure(modules, project))},
         "columns": [(c.name, str(c.type), c.required) for c in ddl.columns],
         "partitioned_by": ddl.partitioned_by,
@@ -41,7 +43,25 @@ def identity(table: Table, project: Path) -> str:
         "every": table.every.value,
         "machinery": MACHINERY,
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    parts = {_path(name, project): digest[:_SHORT] for name, digest in facts["code"].items()}
+    parts |= {name: _digest(facts[fact])[:_SHORT] for name, fact in _PARTS.items()}
+    return Identity.of(_digest(facts)[:16], parts)
+
+
+_PARTS = {
+    "its columns": "columns",
+    "its partitioning": "partitioned_by",
+    "its inputs": "inputs",
+    "its schedule": "every",
+    "Feedmill's runner": "machinery",
+}
+"""What an identity is made of besides files, in words, and the fact that it is."""
+
+_SHORT = 8
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def reader(source: str, project: Path) -> str:
@@ -112,6 +132,11 @@ def _file(name: str, project: Path) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def _path(name: str, project: Path) -> str:
+    path = _file(name, project)
+    return name if path is None else path.relative_to(project).as_posix()
 
 
 def _tree(name: str, project: Path) -> ast.Module:

@@ -20,9 +20,11 @@ import pyarrow.csv
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session, aliased
 
+from feedmill.freshness.code import Identity
 from feedmill.freshness.facts import AirflowFacts, Facts, Held, Published, Try
 from feedmill.freshness.series import Columns, Ints, Numbers, Series, Touches
 from feedmill.freshness.states import Picture, upstream
+from feedmill.ledger import codes
 from feedmill.ledger.claims import alive
 from feedmill.ledger.models import Acceptance, Build, Claim, Counter, File, Partition, Touch, Verdict
 from feedmill.project import default_since
@@ -67,9 +69,13 @@ def picture(
     identities: Mapping[str, str],
     now: datetime,
     airflow: AirflowFacts | None = None,
+    without: str | None = None,
 ) -> Picture:
-    """The states of these tables and of everything that they read, from one look at the ledger."""
-    return Look(tables).again(session, identities, now, airflow)
+    """The states of these tables and of everything that they read, from one look at the ledger.
+
+    ``without`` names a build that has published nothing: the states are as if it had never begun.
+    """
+    return Look(tables, without).again(session, identities, now, airflow)
 
 
 @dataclass
@@ -80,9 +86,12 @@ class Look:
     """
 
     tables: Iterable[Table]
+    without: str | None = None
+    """A build that is left out, as if it had never begun."""
     _columns: Columns = field(default_factory=Columns)
     _held: dict[str, dict[datetime, Held]] = field(default_factory=dict)
     _tries: dict[str, list[Try]] = field(default_factory=dict)
+    _codes: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     _last: Picture | None = None
     _ledger: tuple[Any, ...] = ()
     """Which ledger was looked at; another one is read anew."""
@@ -105,9 +114,20 @@ class Look:
             self._columns = Columns(since=default_since())
             self._last, self._change = None, 0
         changed = self._read(session, self._change)
-        building, dead = _claims(session, self._by_name)
+        self._read_codes(session, identities)
+        building, dead = _claims(session, self._by_name, self.without)
         tries = {name: [*self._tries.get(name, ()), *dead.get(name, ())] for name in self._tries.keys() | dead.keys()}
-        made = Picture(self._by_name, self._columns, dict(self._held), building, dict(identities), tries, airflow, now)
+        made = Picture(
+            self._by_name,
+            self._columns,
+            dict(self._held),
+            building,
+            dict(identities),
+            tries,
+            airflow,
+            now,
+            dict(self._codes),
+        )
         if self._last is not None:
             made.keep(self._last, changed | made.differing(self._last))
         self._last, self._ledger, self._change = made, ledger, change
@@ -125,9 +145,20 @@ class Look:
                 known.pop(name, None)
         if first or stirred:
             wanted = names if first else sorted(stirred)
-            self._held.update(held(session, wanted))
+            self._held.update(held(session, wanted, self.without))
             self._tries.update(self._failures(session, wanted))
         return changed | stirred
+
+    def _read_codes(self, session: Session, identities: Mapping[str, str]) -> None:
+        """Learn what today's codes are made of, and the others that made published rows."""
+        wanted = set()
+        for name, today in identities.items():
+            others = set(series.codes) - {today} if (series := self._columns.published.get(name)) else set()
+            wanted |= {(name, code) for code in ({*others, today} if others else ())}
+            if isinstance(today, Identity):
+                self._codes[name, today] = today.parts
+        if missing := wanted - self._codes.keys():
+            self._codes.update(codes.parts(session, missing))
 
     def _partitions(self, session: Session, names: list[str], change: int) -> set[str]:
         rows = _copy(
@@ -188,7 +219,8 @@ class Look:
 
     def _failures(self, session: Session, names: list[str]) -> dict[str, list[Try]]:
         """Builds that ended without a result and are the newest of a partition, and what was built after them."""
-        failing = session.scalars(select(Build).where(Build.table_name.in_(names), Build.state.in_(UNDONE))).all()
+        undone = select(Build).where(Build.table_name.in_(names), Build.state.in_(UNDONE))
+        failing = session.scalars(undone.where(Build.id.is_distinct_from(self.without))).all()
         open_ = [build for build in failing if self._is_newest_somewhere(build)]
         if not open_:
             return {}
@@ -202,6 +234,7 @@ class Look:
                 Build.range_end > older.range_start,
                 Build.begin > older.begin,
                 Build.state == "built",
+                Build.id.is_distinct_from(self.without),
             )
         )
         found: defaultdict[str, list[Try]] = defaultdict(list)
@@ -216,8 +249,11 @@ class Look:
         return series is None or bool((series.begin.within(low, high) < build.begin).any())
 
 
-def held(session: Session, names: Iterable[str]) -> dict[str, dict[datetime, Held]]:
-    """By table and partition: its last checked build failed, and neither it, accepted, nor a later one is published."""
+def held(session: Session, names: Iterable[str], without: str | None = None) -> dict[str, dict[datetime, Held]]:
+    """By table and partition: its last checked build failed, and neither it, accepted, nor a later one is published.
+
+    The build ``without`` is left out.
+    """
     published, newer, newer_verdict = aliased(Partition), aliased(Build), aliased(Verdict)
     later = select(published.build_id).where(
         published.table_name == Build.table_name,
@@ -233,6 +269,7 @@ def held(session: Session, names: Iterable[str]) -> dict[str, dict[datetime, Hel
             newer.range_end > Verdict.partition,
             newer.begin > Build.begin,
             newer.state == "built",
+            newer.id.is_distinct_from(without),
             newer_verdict.partition == Verdict.partition,
         )
     )
@@ -255,6 +292,7 @@ def held(session: Session, names: Iterable[str]) -> dict[str, dict[datetime, Hel
         .where(
             Build.table_name.in_(list(names)),
             Build.state == "built",
+            Build.id.is_distinct_from(without),
             ~Verdict.passed,
             ~later.exists(),
             ~checked_later.exists(),
@@ -269,13 +307,13 @@ def held(session: Session, names: Iterable[str]) -> dict[str, dict[datetime, Hel
 
 
 def _claims(
-    session: Session, tables: Mapping[str, Table]
+    session: Session, tables: Mapping[str, Table], without: str | None
 ) -> tuple[dict[str, list[tuple[Range, str]]], dict[str, list[Try]]]:
     """The ranges that living builds have claimed, and the builds that say that they run and do not."""
     query = (
         select(Build, alive(), Claim.heartbeat_at)
         .outerjoin(Claim, Claim.build_id == Build.id)
-        .where(Build.state == "running", Build.table_name.in_(list(tables)))
+        .where(Build.state == "running", Build.table_name.in_(list(tables)), Build.id.is_distinct_from(without))
         .order_by(Build.begin)
     )
     building: defaultdict[str, list[tuple[Range, str]]] = defaultdict(list)

@@ -50,14 +50,19 @@ def stale_because(table: Table, partition: datetime, facts: Facts) -> list[Cause
     mine = facts.published.get(table.name, {}).get(partition)
     if mine is None or frozen_because(table, partition, facts) is not None:
         return []
-    causes = []
-    for entry in table.inputs:
-        if not _ripples(entry, table, partition, facts):
-            continue
-        for where, number in _numbers(entry, table, partition, facts):
-            if number > mine.begin:
-                causes.append(Cause(_name(entry), where, number))
-    return causes
+    rippling = [entry for entry in table.inputs if _ripples(entry, table, partition, facts)]
+    return [cause for entry in rippling for cause in _newer(entry, table, partition, facts, mine.begin)]
+
+
+def reads_the_same(table: Table, partition: datetime, facts: Facts) -> bool:
+    """Whether a build now would read what the build of the published partition read.
+
+    Unlike for staleness, an input counts also if its changes do not ripple.
+    """
+    mine = facts.published.get(table.name, {}).get(partition)
+    if mine is None or frozen_because(table, partition, facts) is not None:
+        return False
+    return not any(_newer(entry, table, partition, facts, mine.begin) for entry in table.inputs)
 
 
 def as_of_partition(entry: Input, table: Table, partition: datetime, facts: Facts) -> datetime | None:
@@ -117,6 +122,12 @@ def _limit(entry: Input, table: Table, partition: datetime) -> datetime:
 def _newest(entry: Input, table: Table, partition: datetime, among: Iterable[datetime]) -> datetime | None:
     limit = _limit(entry, table, partition)
     return max((p for p in among if p <= limit), default=None)
+
+
+def _newer(entry: Input | Files, table: Table, partition: datetime, facts: Facts, begin: int) -> list[Cause]:
+    """What the partition reads of this input and carries a number above the begin."""
+    numbers = _numbers(entry, table, partition, facts)
+    return [Cause(_name(entry), where, number) for where, number in numbers if number > begin]
 
 
 def _numbers(entry: Input | Files, table: Table, partition: datetime, facts: Facts) -> list[tuple[datetime, int]]:

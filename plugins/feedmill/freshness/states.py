@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from feedmill.freshness.code import changed
 from feedmill.freshness.facts import AirflowFacts, Cause, Facts, Held, Knowledge, Published, Spot, Try
 from feedmill.freshness.series import (
     NOTHING,
@@ -30,7 +31,7 @@ from feedmill.freshness.series import (
     place_of,
     seconds,
 )
-from feedmill.freshness.staleness import frozen_because, stale_because
+from feedmill.freshness.staleness import frozen_because, reads_the_same, stale_because
 from feedmill.spec import Files, Input, Ripple, Table
 from feedmill.timeline import HOUR, Range
 
@@ -136,6 +137,8 @@ class Picture:
     tries: Mapping[str, Sequence[Try]]
     airflow: AirflowFacts | None
     now: datetime
+    codes: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
+    """By table name and code identity, as far as it is known: a digest of each part of that code."""
     _known: dict[str, TableStatus] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -397,6 +400,26 @@ class TableStatus:
         place = place_of(partition, self.table.every)
         return [Spot(need.entry.table, moment) for need in self.needs for moment in need.lacking(place)]
 
+    def causes(self, partition: datetime) -> dict[State, str]:
+        """Each of its states with its cause in words; empty words where it is fine."""
+        return {state: self._why(partition, state) for state in self.states(partition)}
+
+    def must_repeat(self, partition: datetime) -> bool:
+        """Whether a build now would have to give the published rows again: its inputs and its code are the same.
+
+        Inputs whose changes do not ripple count too: whoever builds reads them as they are.
+        """
+        facts = self.picture.facts_of(self.table, partition)
+        return self.is_by_today(partition) and reads_the_same(self.table, partition, facts)
+
+    def _other_code(self, then: str, today: str) -> str:
+        codes = self.picture.codes
+        before, now = codes.get((self.table.name, then)), codes.get((self.table.name, today))
+        names = changed(before, now) if before is not None and now is not None else []
+        if not names:
+            return f"its rows were made by code {then}, today's is {today}"
+        return f"changed since its rows were made: {', '.join(names)}"
+
     def _why(self, partition: datetime, state: State) -> str:
         table, picture = self.table, self.picture
         deadline = partition + table.every.length + table.due
@@ -430,7 +453,7 @@ class TableStatus:
                 series = picture.columns.published[table.name]
                 mine_then = series.published_at(place_of(partition, table.every))
                 assert mine_then is not None
-                return f"its rows were made by code {mine_then.identity}, today's is {picture.identities[table.name]}"
+                return self._other_code(mine_then.identity, picture.identities[table.name])
             case _:
                 return ""
 

@@ -141,6 +141,15 @@ class Build(Base):
     change: Mapped[int] = _change()
 
 
+class Code(Base):
+    """What a code identity of a table was made of: a digest of each part, by name."""
+
+    __tablename__ = "codes"
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(primary_key=True)
+    parts: Mapped[dict[str, Any]]
+
+
 class BuiltPartition(Base):
     """What a build wrote for one partition."""
 
