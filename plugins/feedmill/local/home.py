@@ -27,6 +27,10 @@ PORTS: dict[str, int] = {"airflow": 8080, "postgres": 5455, "spark": 15002, "tri
 """The default port of each component. ``FEEDMILL_PORT_<COMPONENT>`` changes it, and ``stack.env`` keeps the change."""
 
 
+SECRET = ("_PASSWORD", "_TOKEN", "_KEY", "_SECRET")
+"""How the name of a generated secret ends, in ``stack.env``."""
+
+
 class StackError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """The local stack cannot do what it was asked. The message is one sentence that says what to do."""
 
@@ -126,6 +130,10 @@ class Home:
         """What was decided: ports, secrets, places. Empty before ``prepare``."""
         return stack_env(self.path)
 
+    def secrets(self) -> list[str]:
+        """Every secret that was generated."""
+        return [value for name, value in self.env().items() if name.endswith(SECRET)]
+
     def connections(self) -> dict[str, Connection]:
         """The stack's connections, by id."""
         return of_settings(load(self.settings_file, self.env()))
@@ -161,10 +169,8 @@ class Home:
             yield
 
     def open_log(self, component: str) -> IO[bytes]:
-        """A component's log, opened to append. If it is larger than 50 MB, it is moved aside first."""
+        """A component's log, opened to append, which :mod:`feedmill.local.logs` relies on."""
         path = self.logs / f"{component}.log"
-        if path.exists() and path.stat().st_size > 50_000_000:
-            path.replace(path.with_suffix(".log.1"))
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
     def log_tail(self, component: str, lines: int = 12) -> str:

@@ -2,6 +2,7 @@
 
 If the server is out of memory, it ends, for all its clients, and the supervisor starts it again. If it keeps dying, the
 pauses are 1, 2, 4 … 30 seconds. A server that already runs is adopted, so the supervisor may be killed too.
+It also keeps the logs of the whole stack small.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from feedmill.local import logs
 from feedmill.local.home import Home
 from feedmill.local.process import stop
 from feedmill.local.spark import SparkServer
@@ -34,6 +36,7 @@ def supervise(server: SparkServer) -> None:
     signal.signal(signal.SIGINT, leave)
     restarts = 0
     pause = 0.0
+    looked = -logs.EVERY
     try:
         while True:
             if server.component.pid() is None:
@@ -50,6 +53,9 @@ def supervise(server: SparkServer) -> None:
                 log.warning("adopted the server, pid %d", server.component.pid())
                 begun = time.monotonic()
             while server.component.pid() is not None:
+                if time.monotonic() - looked > logs.EVERY:
+                    logs.bound(server.home)
+                    looked = time.monotonic()
                 time.sleep(0.5)
             pause = 1.0 if time.monotonic() - begun > STEADY else min(LONGEST_PAUSE, max(1.0, pause * 2))
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
@@ -23,6 +24,10 @@ ONE_MACHINE = {
 """How a Spark with few cores and two gigabytes divides its work. A cluster has its own settings."""
 
 
+SECRETS = r"(?i)secret|password|token|credential|signature|access[.-]?key|account[.-]?key|sas"
+"""Settings whose names match hold secrets. Spark's own expression lacks those of Azure."""
+
+
 def session_settings(catalog: Mapping[str, str]) -> dict[str, str]:
     """The settings of every Spark that runs Feedmill's builds, whoever starts it.
 
@@ -33,6 +38,7 @@ def session_settings(catalog: Mapping[str, str]) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         "spark.sql.catalogImplementation": "in-memory",
+        "spark.redaction.regex": SECRETS,
         **catalog_settings(catalog),
     }
 
@@ -60,6 +66,11 @@ def catalog_settings(properties: Mapping[str, str]) -> dict[str, str]:
         # PyIceberg publishes to the same tables, so a cached table would show an old main.
         f"{name}.cache-enabled": "false",
     }
+
+
+def secrets_of(settings: Mapping[str, str]) -> list[str]:
+    """The values that no log may show."""
+    return [value for name, value in settings.items() if value and re.search(SECRETS, name)]
 
 
 def _query(url: URL) -> str:

@@ -31,7 +31,14 @@ from feedmill.connections import Connection, ConnectionNotDefinedError
 from feedmill.spark import java
 from feedmill.spark.archive import DUMP_SECONDS, Archive
 from feedmill.spark.failures import SparkUnavailableError
-from feedmill.spark.properties import ONE_MACHINE, PACKAGES, package_settings, properties_text, session_settings
+from feedmill.spark.properties import (
+    ONE_MACHINE,
+    PACKAGES,
+    package_settings,
+    properties_text,
+    secrets_of,
+    session_settings,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
@@ -95,7 +102,7 @@ def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession
     folder = Path(tempfile.mkdtemp(prefix="feedmill-spark-"))
     try:
         command, archive = _command(connection, settings, folder)
-        application = _running = _start(session_id, command, folder, local=_is_local(settings["spark.master"]))
+        application = _running = _start(session_id, command, folder, settings)
         try:
             session = _attach(application, folder)
             # Spark has read it by now. It holds a password, which must not stay on the disk after a kill.
@@ -154,6 +161,8 @@ def _settings(connection: Connection, session_id: str) -> dict[str, str]:
         own |= {
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
+            # A cluster has its own secret. Here Spark makes one.
+            "spark.authenticate": "true",
             "spark.driver.extraJavaOptions": " ".join(LEAN),
             **ONE_MACHINE,
         }
@@ -213,10 +222,10 @@ def _cached_jars() -> list[Path]:
     return jars if all(jar.exists() for jar in jars) else []
 
 
-def _start(session_id: str, command: list[str], folder: Path, *, local: bool) -> Application:
+def _start(session_id: str, command: list[str], folder: Path, settings: dict[str, str]) -> Application:
     environment = {k: v for k, v in os.environ.items() if k not in ("SPARK_REMOTE", "PYSPARK_SUBMIT_ARGS")}
     environment |= {"SPARK_CONNECT_MODE": "0", "_PYSPARK_DRIVER_CONN_INFO_PATH": str(folder / "gateway")}
-    if local:
+    if _is_local(settings["spark.master"]):
         environment["SPARK_LOCAL_IP"] = "127.0.0.1"
     if Path(command[0]).name != "spark-submit":
         environment |= {"SPARK_HOME": str(java.spark_home()), "PYSPARK_PYTHON": sys.executable}
@@ -241,14 +250,17 @@ def _start(session_id: str, command: list[str], folder: Path, *, local: bool) ->
         ) from error
     application = Application(session_id, process)
     assert process.stdout is not None
-    threading.Thread(target=_listen, args=(process.stdout, application.said), daemon=True).start()
+    listening = (process.stdout, application.said, secrets_of(settings))
+    threading.Thread(target=_listen, args=listening, daemon=True).start()
     return application
 
 
-def _listen(output: IO[str], said: deque[str]) -> None:
-    """Write the JVM's output to the task's log."""
+def _listen(output: IO[str], said: deque[str], secrets: list[str]) -> None:
+    """Write the JVM's output to the task's log, without the secrets: Spark's warnings may quote its settings."""
     for line in output:
         if text := line.strip():
+            for secret in secrets:
+                text = text.replace(secret, "*****")
             said.append(text)
             log.info("spark: %s", text)
 
