@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 
 from feedmill import connections
+from feedmill.airflow_api import AirflowApi
 from feedmill.deployment import Deployment
 from feedmill.doctor import examination, rules
 from feedmill.doctor.rule import Finding
@@ -177,3 +178,19 @@ def until(true: Callable[[], Any], seconds: float, what: str) -> None:
     while not true():
         assert time.monotonic() < end, f"{what} did not come in {seconds} s"
         time.sleep(0.05)
+
+
+def until_green(api: AirflowApi, table: Table, run_id: str) -> int:
+    """Wait until the run is green, clearing what is red; how often that was necessary."""
+    for clears in range(3):
+
+        def state() -> str:
+            return {run.run_id: run.state for run in api.runs(table)}[run_id]
+
+        until(lambda: state() in ("success", "failed"), 240, f"the end of {run_id}")
+        if state() == "success":
+            return clears
+        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "include_downstream": True}
+        body["run_on_latest_version"] = True
+        api._call("POST", f"/api/v2/dags/{table.dag_id}/clearTaskInstances", body)
+    raise AssertionError(f"{run_id} is red after two clears: {api.failed_tasks()}")

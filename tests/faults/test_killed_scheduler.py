@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import psycopg2
 import pytest
-from ground import HOURS, LANDED, Ground, Rows, hour, until
+from ground import HOURS, LANDED, Ground, Rows, hour, until, until_green
 
 from feedmill.airflow_api import AirflowApi
 from feedmill.local.airflow import LOGIN, Airflow
@@ -80,22 +80,6 @@ class Stack:
         os.kill(pid, signal.SIGKILL)
         until(lambda: component.pid() is None, 10, "the scheduler's end")
         return leftovers(self.airflow.home)
-
-    def ended(self, run_id: str, ground: Ground) -> int:
-        """Wait until the run is green, clearing what is red; how often that was necessary."""
-        table = ground.table(LANDED)
-        for clears in range(3):
-
-            def state() -> str:
-                return {run.run_id: run.state for run in self.api.runs(table)}[run_id]
-
-            until(lambda: state() in ("success", "failed"), 240, f"the end of {run_id}")
-            if state() == "success":
-                return clears
-            body = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "include_downstream": True}
-            body["run_on_latest_version"] = True
-            self.api._call("POST", f"/api/v2/dags/{table.dag_id}/clearTaskInstances", body)
-        raise AssertionError(f"{run_id} is red after two clears: {self.api.failed_tasks()}")
 
 
 @pytest.fixture
@@ -158,7 +142,7 @@ def test_the_scheduler_is_killed_and_started_again(
         begun = time.monotonic()
         run_id = f"killed-{number}"
         _kill_and_start_again(ground, stack, run_id, moment)
-        clears = stack.ended(run_id, ground)
+        clears = until_green(stack.api, ground.table(LANDED), run_id)
         log.info(
             "%s, %s: green after %.0f s, %d clears", moment.name, moment.survivors, time.monotonic() - begun, clears
         )

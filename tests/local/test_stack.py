@@ -4,6 +4,8 @@ import os
 import signal
 import stat
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg2
@@ -52,6 +54,33 @@ def test_a_killed_postgres_is_named_and_comes_back_with_what_was_committed(postg
         cursor.execute("SELECT n FROM kept")
         assert cursor.fetchall() == [(7,)]
     connection.close()
+
+
+def test_a_killed_postgres_comes_back_though_a_query_goes_on_without_it(postgres: Postgres):
+    """Its backend notices at the end of the query only, and holds the shared memory that the next server wants."""
+    busy = connect(postgres, "ledger")
+
+    def work() -> None:
+        with suppress(psycopg2.Error), busy.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    watch = connect(postgres, "postgres")
+    watch.autocommit = True
+
+    def is_at_work() -> bool:
+        with watch.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%series%b'")
+            return bool(cursor.fetchone()[0])
+
+    assert wait_until(is_at_work, 10)
+    os.kill(postgres.component.pid(), signal.SIGKILL)
+    assert wait_until(lambda: postgres.component.pid() is None, 5)
+    postgres.start()
+    connect(postgres, "ledger").close()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_a_second_start_is_harmless(postgres: Postgres):

@@ -144,17 +144,26 @@ class Airflow:
         return [name for name, component in self.components.items() if component.pid() is None]
 
     def unhealthy(self) -> list[str]:
-        """The names of processes that do not run, do not answer, or have sent no heartbeat since their start."""
+        """The names of processes that do not run, do not answer, or have sent no heartbeat lately.
+
+        A heartbeat must be younger than the start of the process and the last start of PostgreSQL. Airflow calls a
+        process healthy for 30 seconds after its last one. In this time it may have died with PostgreSQL, or hang.
+        """
         report = self.health()
         names = [] if report else ["api-server"]
+        floor = Component(self.home, "postgres").started() or 0.0
         for name, key in HEALTH.items():
-            entry = report.get(key) or {}
-            beat = entry.get(f"latest_{key}_heartbeat")
-            started = self.components[name].started()
-            fresh = beat is not None and started is not None and datetime.fromisoformat(beat).timestamp() > started
-            if self.components[name].pid() is None or entry.get("status") != "healthy" or not fresh:
+            beat, started = _beat(report, key), self.components[name].started()
+            fresh = beat is not None and started is not None and beat > max(started, floor)
+            healthy = (report.get(key) or {}).get("status") == "healthy"
+            if self.components[name].pid() is None or not healthy or not fresh:
                 names.append(name)
         return names
+
+    def was_healthy(self, name: str) -> bool:
+        """Whether a process has beaten since it was started: it is no longer starting."""
+        beat, started = _beat(self.health(), HEALTH.get(name, "")), self.components[name].started()
+        return beat is not None and started is not None and beat > started
 
     def health(self) -> dict[str, Any]:
         """Airflow's own report; empty if the API does not answer."""
@@ -179,3 +188,9 @@ class Airflow:
         ]
         parts.append(Path(__file__).with_name("airflow_setup.py").read_text())
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _beat(report: Mapping[str, Any], key: str) -> float | None:
+    """When a process beat last, in seconds since the epoch; None if it never did."""
+    beat = (report.get(key) or {}).get(f"latest_{key}_heartbeat")
+    return None if beat is None else datetime.fromisoformat(beat).timestamp()

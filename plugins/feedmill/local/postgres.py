@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
 from feedmill.local import preflight
 from feedmill.local.home import Home, StackError, write_private
-from feedmill.local.process import Component, as_user, stop, wait_until
+from feedmill.local.process import Component, as_user, kill, started_at, stop, wait_until
 
 DATABASES = ("airflow", "ledger", "iceberg")
 USER = "feedmill"
@@ -78,14 +80,18 @@ class Postgres:
         place = self._place()
         if not (place.data / "PG_VERSION").exists():
             self._initialise(place)
-        # A server killed with -9 leaves backends that hold its shared memory for a while, and a pid file that a zombie
-        # keeps valid. PostgreSQL refuses to start until they are gone.
         for attempt in range(8):
             if self.component.pid() is None:
+                # A server killed with -9 leaves backends that hold its shared memory until their query ends, and a pid
+                # file that a zombie keeps valid. PostgreSQL refuses to start until they are gone.
+                kill(_backends(place))
                 self._launch(place)
-            if wait_until(lambda: self.component.pid() is None or self._connects(), 30) and self._connects():
+            wait_until(lambda: self.component.pid() is None or self._connects(), 30)
+            if self._connects():
                 self._create_databases()
                 return
+            if self.component.pid() is not None and not self._speaks():
+                stop([self.component], grace=5, how=signal.SIGQUIT)
             time.sleep(0.25 * (attempt + 1))
         raise StackError(f"PostgreSQL did not start; the end of its log:\n{self.home.log_tail('postgres')}")
 
@@ -131,6 +137,16 @@ class Postgres:
             psycopg2.connect(self._dsn("postgres")).close()
             return True
         return False
+
+    def _speaks(self) -> bool:
+        """Whether it answers, be it to refuse: it recovers, or has too many clients. If it hangs, it is silent."""
+        import psycopg2
+
+        try:
+            psycopg2.connect(self._dsn("postgres")).close()
+        except psycopg2.OperationalError as error:
+            return "FATAL" in str(error)
+        return True
 
     def ledger_version(self) -> str | None:
         """The version of the ledger's tables, or None if there are none."""
@@ -221,6 +237,16 @@ class Postgres:
         folder = _new_folder(self.home, user)
         write_private(record, json.dumps({"folder": str(folder), "user": user}))
         return Place(folder, _reachable_binaries(binaries, folder, user), user)
+
+
+def _backends(place: Place) -> dict[int, str]:
+    """Processes of a server on this data whose postmaster is gone: {pid: start}. They work in the data's folder."""
+    found: dict[int, str] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if Path(process.cwd()) == place.data and (start := started_at(process.pid)) is not None:
+                found[process.pid] = start
+    return found
 
 
 def _environment() -> dict[str, str]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from feedmill.local import preflight
+from feedmill.local import logs, preflight
 from feedmill.local.airflow import LOGIN, Airflow
 from feedmill.local.home import Home, StackError, port_variable, write_private
 from feedmill.local.postgres import Postgres
-from feedmill.local.process import Component, kill, leftovers
+from feedmill.local.process import Component, kill, leftovers, stop
 from feedmill.local.spark import SparkServer
 
 Condition: TypeAlias = Literal["running", "not answering", "died", "stopped"]
@@ -46,42 +48,136 @@ class Access:
     password: str
 
 
+STARTS = 3
+"""How often one ``up`` starts a part."""
+
+SILENCE = 30.0
+"""Seconds for which a part that was well may be silent before it is started again. Airflow beats every 5 seconds."""
+
+STARTING = 300.0
+"""Seconds that a part may take until it answers for the first time; Spark downloads 60 MB then."""
+
+
 def up(home: Home, say: Callable[[str], None] = print) -> Access:
-    """Start every part that does not run, and return when all parts are healthy. Parts that run are left alone."""
+    """Start every part that does not run or does not answer, and return when all parts are healthy.
+
+    Healthy parts are left alone. If a part dies while we wait for it, it is started again.
+
+    Raises:
+        StackError: a part does not start; the message ends with the end of its log.
+    """
     home_was = home.env()
     if not home_was:
         preflight.disk(next(folder for folder in home.path.parents if folder.exists()))
     _ports_may_change(home, home_was)
     home.prepare()
     with home.lock("stack"):
-        postgres, spark, airflow = Postgres(home), SparkServer(home), Airflow(home)
-        missing = [state.component for state in status(home) if state.condition != "running"]
-        if missing:
-            if len(missing) > 3:
-                preflight.memory()
-                preflight.disk(home.path)
-            _free_ports(home)
-            # Processes whose parents were killed would hold ports and tables.
-            kill(leftovers(home))
-            say(f"Starting {', '.join(missing)} …")
-            postgres.start()
-            spark.launch()
-            with ThreadPoolExecutor() as pool:
-                ledger = pool.submit(_migrate_ledger, home, postgres)
-                # Its imports take long, and it waits for the API server before it touches the database.
-                airflow.launch("scheduler")
-                airflow.set_up()
-                ledger.result()
-            airflow.launch()
-            spark.wait()
-            airflow.wait()
-        else:
-            postgres.start()
-            _migrate_ledger(home, postgres)
-            airflow.set_up()
+        logs.bound(home)
+        sick = [state for state in status(home) if state.condition != "running"]
+        if len([state for state in sick if state.pid is None]) > 3:
+            preflight.memory()
+            preflight.disk(home.path)
+        # Processes whose parents were killed would hold ports and tables.
+        kill(leftovers(home))
+        _free_ports(home)
+        if sick:
+            say(f"Starting {', '.join(state.component for state in sick)} …")
+        parts = _Parts(home, say)
+        parts.start()
+        parts.settle()
+    airflow = parts.airflow
     access = Access(airflow.url, LOGIN, airflow.password)
     say(f"Airflow: {access.url}  user {access.login}  password {access.password}")
     return access
+
+
+class _Parts:
+    """The parts of a stack that is being started."""
+
+    def __init__(self, home: Home, say: Callable[[str], None]) -> None:
+        self.home = home
+        self.say = say
+        self.postgres, self.spark, self.airflow = Postgres(home), SparkServer(home), Airflow(home)
+        self._starts: Counter[str] = Counter()
+        self._spark_starts = self._of_supervisor()
+        self._since: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Start what does not run, each part as early as it can be."""
+        self.postgres.start()
+        self.spark.launch()
+        for last in (False, False, True):
+            try:
+                self._prepare()
+                break
+            except Exception:
+                # Of whatever kind, if PostgreSQL died under it.
+                if last or self.postgres.ready():
+                    raise
+                self.postgres.start()
+        self.airflow.launch()
+
+    def _prepare(self) -> None:
+        with ThreadPoolExecutor() as pool:
+            ledger = pool.submit(_migrate_ledger, self.home, self.postgres)
+            # Its imports take long, and it waits for the API server before it touches the database.
+            self.airflow.launch("scheduler")
+            self.airflow.set_up()
+            ledger.result()
+
+    def settle(self) -> None:
+        """Wait until every part is healthy. Start again what dies meanwhile, and what stays silent."""
+        while sick := [state for state in status(self.home) if state.condition != "running"]:
+            now = time.monotonic()
+            self._since = {state.component: self._since.get(state.component, now) for state in sick}
+            for state in sick:
+                self._look_after(state, now)
+            time.sleep(0.5)
+
+    def _look_after(self, state: State, now: float) -> None:
+        name = state.component
+        if name == "spark" and state.pid is None:
+            # The supervisor starts it.
+            if self._of_supervisor() - self._spark_starts >= STARTS:
+                self.spark.stop()
+                raise self._never_well(state)
+        elif state.pid is None:
+            self._again(state, "died")
+        elif now - self._since.get(name, now) > (SILENCE if self._is_past_its_start(name) else STARTING):
+            self._again(state, "does not answer")
+
+    def _is_past_its_start(self, name: str) -> bool:
+        """Whether it answered before, or had the time to."""
+        started = Component(self.home, name).started()
+        old = started is not None and time.time() - started > STARTING
+        # PostgreSQL's own start tells a server that recovers from one that hangs.
+        return old or name == "postgres" or (name in self.airflow.components and self.airflow.was_healthy(name))
+
+    def _again(self, state: State, why: str) -> None:
+        name = state.component
+        self._starts[name] += 1
+        if self._starts[name] > STARTS:
+            raise self._never_well(state)
+        self.say(f"{name} {why}: starting it again …")
+        self._since.pop(name, None)
+        if name == "postgres":
+            self.postgres.start()
+            # Whatever talks to it has as long again.
+            self._since.clear()
+        elif name == "spark-supervisor":
+            self.spark.launch()
+        elif name == "spark":
+            stop([self.spark.component])
+        else:
+            stop([self.airflow.components[name]], grace=5)
+            self.airflow.launch(name)
+
+    def _of_supervisor(self) -> int:
+        return int(self.spark.component.record().get("restarts", 0))
+
+    def _never_well(self, state: State) -> StackError:
+        name = state.component
+        return StackError(f"{name} does not start; the end of its log:\n{self.home.log_tail(name)}")
 
 
 def down(home: Home, say: Callable[[str], None] = print) -> None:
