@@ -45,7 +45,7 @@ for dag in bag.dags.values():
         "doc_md": dag.doc_md,
         "params": params,
         "timetable": type(dag.timetable).__name__,
-        "schedule": dag.timetable.expression,
+        "schedule": getattr(dag.timetable, "expression", None) or dag.timetable.serialize()["cron"],
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "rerun_with_latest_version": dag.rerun_with_latest_version,
@@ -228,7 +228,7 @@ def test_a_table_s_dag_runs_on_its_data_interval_and_takes_a_range(table: Table,
     from feedmill.airflow.operators import WAIT
 
     dag = dag_of(parsed, table)
-    assert (dag["timetable"], dag["schedule"]) == ("CronDataIntervalTimetable", table.every.cron)
+    assert (dag["timetable"], dag["schedule"]) == ("SinceTimetable", table.every.cron)
     assert dag["catchup"] is False
     # A run that waits for its inputs is an active one: as many as can wait leave room for who restates.
     assert dag["max_active_runs"] > WAIT / HOUR.length

@@ -31,14 +31,20 @@ def run_dag(
     # A retry would wait half a minute.
     monkeypatch.setattr("feedmill.airflow.dag.DEFAULTS", {"retries": 0})
 
-    def run(name: str, start: datetime, end: datetime, *, marked: str | None = None) -> dict[str, str]:
+    def run(
+        name: str,
+        start: datetime | None,
+        end: datetime | None,
+        *,
+        marked: str | None = None,
+        logical_date: datetime | None = None,
+    ) -> dict[str, str]:
         from airflow.dag_processing.dagbag import DagBag
 
         dag = DagBag(str(deployment.project / "dags")).dags[name]
-        conf = {"start": start.isoformat(), "end": end.isoformat()}
-        dag_run = dag.test(run_conf=conf, mark_success_pattern=marked)
+        conf = {"start": start.isoformat(), "end": end.isoformat()} if start and end else None
+        dag_run = dag.test(run_conf=conf, mark_success_pattern=marked, logical_date=logical_date)
         states = {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
-        assert states, "no task ran: the run's date is before the DAG's start"
         return {**states, "dag": str(dag_run.state)}
 
     return run

@@ -50,6 +50,38 @@ def test_a_range_is_built_checked_and_published(run_dag: RunDag, landed_files: N
     assert published(deployment, "events.landed") == [START + timedelta(hours=h) for h in range(3)]
 
 
+def test_a_run_with_a_date_before_the_history_began_builds_its_hour(
+    run_dag: RunDag, landed_files: None, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow makes no task for a run before the start of a DAG, and calls the run a success."""
+    monkeypatch.setenv("FEEDMILL_SINCE", "2026-06-01T00:00:00Z")
+    states = run_dag("events.landed", None, None, logical_date=START + timedelta(hours=1))
+    assert states == dict.fromkeys(["wait_for_inputs", "build", "check", "publish", "dag"], "success")
+    assert published(deployment, "events.landed") == [START]
+
+
+def test_the_schedule_begins_with_the_history_and_a_backfill_where_it_likes(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    from feedmill.airflow.dag import table_dag
+
+    monkeypatch.setenv("FEEDMILL_SINCE", "2026-05-01T10:20:00Z")
+    stored = DagSerialization.to_dict(table_dag(landed))
+    dag = DagSerialization.from_dict(json.loads(json.dumps(stored)))
+    first = dag.next_dagrun_info(last_automated_run_info=None)
+    assert first is not None
+    assert first.data_interval is not None
+    assert (first.data_interval.start, first.data_interval.end) == (START, START + timedelta(hours=1))
+    second = dag.next_dagrun_info(last_automated_run_info=first)
+    assert second is not None
+    assert second.logical_date == START + timedelta(hours=1)
+    early = START - timedelta(hours=5)
+    earlier = dag.iter_dagrun_infos_between(early, START - timedelta(hours=3))
+    assert [info.logical_date for info in earlier] == [early + timedelta(hours=h) for h in range(3)]
+
+
 def test_marking_the_check_as_success_publishes_nothing(
     run_dag: RunDag, landed_files: None, deployment: Deployment
 ) -> None:

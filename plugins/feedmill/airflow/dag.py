@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, chain, get_parsing_context
+from airflow.sdk import DAG, Asset, Param, chain, get_parsing_context
 
 from feedmill.airflow.operators import Build, Check, Publish, WaitForInputs
+from feedmill.airflow.timetable import FIRST, SinceTimetable
 from feedmill.flow.verbs import Verb
 from feedmill.project import project_path
 from feedmill.spec import Files, Input, Table, require_files
@@ -23,9 +24,6 @@ DEFAULTS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
 }
 """The settings of every task of every table."""
-
-FIRST = datetime(2020, 1, 1, tzinfo=UTC)
-"""A DAG's start without FEEDMILL_SINCE. Airflow runs nothing before it, so it is older than any history."""
 
 LATEST = True
 """A cleared task runs today's code. Without this, Airflow runs the code of the day when the run was created, wherever
@@ -48,8 +46,9 @@ def table_dag(table: Table) -> DAG:
     with DAG(
         dag_id=table.dag_id,
         # Data intervals, not partitioned assets: docs/decisions/0003-cron-intervals.md
-        schedule=CronDataIntervalTimetable(table.every.cron, timezone="UTC"),
-        start_date=table.every.floor(parse(since)) if since else FIRST,
+        # Not the start_date: a run of an earlier hour must build it.
+        schedule=SinceTimetable(table.every.cron, table.every.floor(parse(since)) if since else None),
+        start_date=FIRST,
         # With a start, the schedule builds everything from then on; without one it begins with the newest interval.
         catchup=since is not None,
         max_active_runs=ACTIVE_RUNS,

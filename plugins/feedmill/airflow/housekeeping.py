@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from feedmill.airflow.dag import DEFAULTS, FIRST, LATEST
+from feedmill.airflow.dag import DEFAULTS, LATEST
 from feedmill.airflow.operators import SPARK_POOL, TableOperator
+from feedmill.airflow.timetable import FIRST
 from feedmill.spec import Table
 
 if TYPE_CHECKING:

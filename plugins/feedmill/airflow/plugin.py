@@ -6,11 +6,14 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from feedmill.airflow.timetable import SinceTimetable
+
 
 class FeedmillPlugin(AirflowPlugin):
-    """Serves the pages that the button ``Check page`` of a check opens."""
+    """Knows the tables' schedule, and serves the pages that the button ``Check page`` of a check opens."""
 
     name = "feedmill"
+    timetables = [SinceTimetable]  # noqa: RUF012 - an instance's in Airflow's class
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # a list in Airflow's class
