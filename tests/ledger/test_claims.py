@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select, update
 
 from feedmill.ledger import builds
 from feedmill.ledger.builds import ClaimedError, Written
-from feedmill.ledger.claims import CLAIM_EXPIRES, alive
+from feedmill.ledger.claims import CLAIM_DEAD, CLAIM_EXPIRES, alive
 from feedmill.ledger.models import Build, Claim
 from feedmill.ledger.store import Ledger, lock_counter
 from feedmill.spec import Table
@@ -69,6 +69,24 @@ def test_neighbouring_ranges_and_other_tables_do_not_meet(ledger: Ledger, hourly
     begin(ledger, other, span(0, 9), "dag/three")
     with pytest.raises(ClaimedError):
         begin(ledger, hourly, span(4, 6), "dag/four")
+
+
+def test_a_build_that_died_without_a_word_is_closed_by_the_next_build_of_any_table(
+    ledger: Ledger, hourly: Table
+) -> None:
+    """A run that is marked as failed while it builds: nobody may ever build its hours again."""
+    dead, asleep = begin(ledger, hourly, span(0, 1), "dag/marked"), begin(ledger, hourly, span(1, 2), "dag/asleep")
+    silence(ledger, dead, CLAIM_DEAD + timedelta(seconds=5))
+    # As after an outage of the ledger: it beats again in a moment.
+    silence(ledger, asleep, CLAIM_EXPIRES + timedelta(seconds=5))
+    other = Table("demo.other", HOUR, hourly.inputs, hourly.maintainer, 2, hourly.keep)
+    begin(ledger, other, span(5, 6), "dag/other")
+    with ledger.transaction() as session:
+        found = session.get_one(Build, dead.id)
+        assert (found.state, found.error) == ("interrupted", "its process died")
+        assert session.get(Claim, dead.id) is None
+        assert session.get_one(Build, asleep.id).state == "running"
+        assert builds.heartbeat(session, asleep.id)
 
 
 def test_begins_are_given_in_order_and_each_once(ledger: Ledger, hourly: Table) -> None:

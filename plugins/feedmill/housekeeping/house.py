@@ -9,6 +9,7 @@ from datetime import datetime
 
 from feedmill.deployment import Deployment
 from feedmill.housekeeping import branches, retention, upkeep
+from feedmill.ledger import builds
 from feedmill.spark import session
 from feedmill.spec import Table
 
@@ -32,6 +33,8 @@ def keep_house(
         log.info("%s: %s", table.name, sentence)
         told.append(sentence)
 
+    with ledger.transaction() as ledger_session:
+        builds.close_dead(ledger_session)
     # Retention is first: it also records commits that the ledger lacks, before their snapshots can expire.
     tell(retention.expire(table, deployment, now))
     tell(branches.drop(table, ledger, lake, now))

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.ledger import files
-from feedmill.ledger.claims import alive
+from feedmill.ledger.claims import alive, dead
 from feedmill.ledger.models import Build, BuiltPartition, Claim
 from feedmill.ledger.store import lock_counter
 from feedmill.spec import Files, Table
@@ -62,6 +62,13 @@ def interrupted(session: Session, build_id: str, error: str) -> bool:
     return ended is not None
 
 
+def close_dead(session: Session) -> None:
+    """Record of all builds that died without a word that they were interrupted: nobody may ever build them again."""
+    silent = select(Build.id).join(Claim, Claim.build_id == Build.id).where(Build.state == "running", dead())
+    for build_id in session.scalars(silent).all():
+        interrupted(session, build_id, "its process died")
+
+
 def begin(session: Session, table: Table, span: Range, owner: str, identity: str) -> Build:
     """Claim the partitions, seal the build's own arrival hours, and take the begin.
 
@@ -71,6 +78,7 @@ def begin(session: Session, table: Table, span: Range, owner: str, identity: str
         ClaimedError: a build of another owner is running on some of the partitions.
     """
     counter = lock_counter(session)
+    close_dead(session)
     for claim in live_claims(session, table, span):
         if claim.owner != owner:
             raise ClaimedError(
