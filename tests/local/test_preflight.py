@@ -1,4 +1,5 @@
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def test_a_port_in_use_is_one_sentence_with_its_variable():
     assert str(refused.value) == (
         f"spark needs port {number}, but another program uses it: set FEEDMILL_PORT_SPARK to a free port."
     )
+
+
+def test_a_port_that_is_released_in_a_moment_is_waited_for():
+    taken = socket.create_server(("127.0.0.1", 0))
+    number = taken.getsockname()[1]
+    releasing = threading.Timer(0.3, taken.close)
+    releasing.start()
+    preflight.port("spark", number, patience=10)
+    releasing.join()
 
 
 def test_up_starts_nothing_when_a_port_is_in_use(tmp_path: Path):

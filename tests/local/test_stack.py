@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -77,7 +78,10 @@ def test_a_killed_postgres_comes_back_though_a_query_goes_on_without_it(postgres
     assert wait_until(is_at_work, 10)
     os.kill(postgres.component.pid(), signal.SIGKILL)
     assert wait_until(lambda: postgres.component.pid() is None, 5)
-    postgres.start()
+    with subprocess.Popen(["sleep", "60"], cwd=postgres._place().data) as bystander:
+        postgres.start()
+        assert bystander.poll() is None, "somebody's shell in the folder of the data"
+        bystander.kill()
     connect(postgres, "ledger").close()
     thread.join(10)
     assert not thread.is_alive()

@@ -244,7 +244,8 @@ def _backends(place: Place) -> dict[int, str]:
     found: dict[int, str] = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if Path(process.cwd()) == place.data and (start := started_at(process.pid)) is not None:
+            ours = process.name().startswith("postgres") and Path(process.cwd()) == place.data
+            if ours and (start := started_at(process.pid)) is not None:
                 found[process.pid] = start
     return found
 

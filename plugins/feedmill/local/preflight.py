@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,18 +42,25 @@ def disk(folder: Path) -> None:
         )
 
 
-def port(component: str, number: int) -> None:
-    """Check that nothing listens on the component's port."""
-    probe = socket.socket()
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    with probe:
-        try:
-            probe.bind(("127.0.0.1", number))
-        except OSError as error:
+def port(component: str, number: int, patience: float = 0.0) -> None:
+    """Check that nothing listens on the component's port, or stops to within ``patience`` seconds."""
+    end = time.monotonic() + patience
+    while not _is_free(number):
+        if time.monotonic() >= end:
             raise StackError(
                 f"{component} needs port {number}, but another program uses it: "
                 f"set {port_variable(component)} to a free port."
-            ) from error
+            )
+        time.sleep(0.1)
+
+
+def _is_free(number: int) -> bool:
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with probe, suppress(OSError):
+        probe.bind(("127.0.0.1", number))
+        return True
+    return False
 
 
 def listens(number: int) -> bool:

@@ -58,6 +58,10 @@ STARTING = 300.0
 """Seconds that a part may take until it answers for the first time; Spark downloads 60 MB then."""
 
 
+RELEASE = 15.0
+"""Seconds for which a killed part may hold its port. Java's first thread is gone before its two gigabytes are."""
+
+
 def up(home: Home, say: Callable[[str], None] = print) -> Access:
     """Start every part that does not run or does not answer, and return when all parts are healthy.
 
@@ -246,10 +250,11 @@ def _ports_may_change(home: Home, known: dict[str, str]) -> None:
 
 def _free_ports(home: Home) -> None:
     """Check, before anything is started, that each port is free or held by our own component."""
-    owners = {"postgres": ["postgres"], "spark": ["spark"], "airflow": ["api-server"]}
-    for component, names in owners.items():
-        if all(Component(home, name).pid() is None for name in names):
-            preflight.port(component, home.port(component))
+    owners = {"postgres": "postgres", "spark": "spark", "airflow": "api-server"}
+    for component, name in owners.items():
+        owner = Component(home, name)
+        if owner.pid() is None:
+            preflight.port(component, home.port(component), RELEASE if owner.expected() else 0.0)
 
 
 def _migrate_ledger(home: Home, postgres: Postgres) -> None:
