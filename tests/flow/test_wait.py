@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from feedmill.flow.wait import Wait, lacking, not_ready
 from feedmill.freshness.facts import Facts, Published
 from feedmill.freshness.staleness import missing
+from feedmill.ledger import builds, publishes
+from feedmill.ledger.builds import Written
+from feedmill.ledger.publishes import Moved
 from feedmill.ledger.store import Ledger
 from feedmill.spec import Files, Input, Maintainer, Table
 from feedmill.timeline import DAY, days
@@ -55,6 +60,28 @@ def test_who_waits_and_who_does_not_are_told_what_is_missing_whose_it_is_and_wha
     nothing = DAILY.range(DAY_1, DAY_1 + days(1))
     with ledger.transaction() as session:
         assert lacking(session, DAILY, nothing) is None, "files keep nobody waiting"
+
+
+def test_an_old_day_that_was_restated_alone_keeps_no_window_waiting(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = Table("f.four_weeks", DAY, [Input(DAILY, lookback=days(27))], TEAM, 2, days(90))
+    with ledger.transaction() as session:
+        for day in (9, *range(22, 30)):
+            span = DAILY.one(DAY_1 + days(day))
+            build = builds.begin(session, DAILY, span, f"test/{day}", "code")
+            moved = [Moved(span.start, 1, "d", None)]
+            builds.finish(session, build.id, 7, [Written(span.start, 1, "d", None)])
+            publishes.record(session, build, moved, 7)
+    wait = Wait(window, window.one(DAY_1 + days(29)), "dag/run", DAY_1 + days(30))
+    gap = Wait(window, window.one(DAY_1 + days(30)), "dag/run", DAY_1 + days(31))
+    monkeypatch.setenv("FEEDMILL_SINCE", "2026-05-23T07:00:00Z")
+    for asked, later in ((wait, gap), (Wait.unpacked(wait.packed()), Wait.unpacked(gap.packed()))):
+        with ledger.transaction() as session:
+            found = not_ready(session, [asked, later])
+        assert found[asked] is None
+        assert "waiting for r.daily 2026-05-31" in str(found[later])
+        assert "more" not in str(found[later])
 
 
 def test_a_wait_that_was_packed_asks_the_same_without_a_map(ledger: Ledger) -> None:

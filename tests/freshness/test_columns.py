@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from feedmill.freshness.facts import Facts, Knowledge, Published
 from feedmill.freshness.series import Numbers, any_of, largest
-from feedmill.freshness.staleness import frozen_because, missing, stale_because
+from feedmill.freshness.staleness import frozen_because, history, missing, stale_because
 from feedmill.freshness.states import Picture, State, TableStatus
 from feedmill.spec import Files, Input, Maintainer, Map, Ripple, Table
 from feedmill.timeline import DAY, HOUR, Period, days, hours
@@ -96,6 +96,22 @@ def test_whole_columns_agree_with_the_definitions_partition_by_partition(known: 
             assert set(stale_because(one, moment, around)) == set(stale), where
             assert frozen_because(one, moment, around) == frozen, where
         assert published.keys() <= set(every_partition(status)), one
+
+
+@settings(max_examples=25)
+@given(facts(), st.integers(0, DAYS * 24), st.integers(1, 30))
+def test_a_range_lacks_what_its_partitions_lack(known: Facts, first: int, length: int) -> None:
+    for one in TABLES:
+        if any(isinstance(e, Input) and history(e.table, known) is None for e in one.inputs):
+            continue  # nobody knows which of them would be the first
+        start = one.every.floor(DAY_1 + hours(first))
+        span = one.range(start, start + length * one.every.length)
+        apart = {spot for partition in span.partitions() for spot in missing(one, one.one(partition), known)}
+        # Of a dimension a range says only what its first partition lacks: whoever has that has one for all.
+        as_of = {e.table for e in one.inputs if isinstance(e, Input) and e.as_of}
+        together = missing(one, span, known)
+        assert {spot for spot in together if spot.table not in as_of} == {s for s in apart if s.table not in as_of}
+        assert bool(together) == bool(apart), one
 
 
 @settings(max_examples=25)

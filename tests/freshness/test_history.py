@@ -70,8 +70,10 @@ def test_what_late_events_touch_before_the_history_was_never_built_and_is_no_wor
     picture = Picture.of(ALL, Knowledge(facts), DAY_1 + hours(1))
     for table, partition in ((CLEAN, old), (HOURLY, old), (DAILY, DAY_1 - days(20))):
         states = picture.status(table).states(partition)
-        assert State.NEVER_BUILT in states, table
+        assert states[0] is State.NEVER_BUILT, f"{table}: what must be there first comes second"
         assert not set(states) & (NEEDS_A_BUILD | NEEDS_A_PERSON), table
+    why = "it lies before the table's history, but its inputs have rows for it; if needed, restate "
+    assert picture.status(CLEAN).cell(old).why == f"{why}e.landed 2026-04-11T00 first"
     roots = {table: [str(root) for root in picture.blocked_by(table, old)] for table in (CLEAN, HOURLY)}
     assert roots == {CLEAN: ["e.landed 2026-04-11T00"], HOURLY: ["e.landed 2026-04-11T00"]}, "inputs come first"
     assert picture.status(CLEAN).states(old + hours(1)) == (), "nothing touches its neighbour"
@@ -97,6 +99,27 @@ def test_an_old_day_that_was_restated_alone_is_no_gap_for_windows() -> None:
     assert missing(WINDOW, window, Facts({DAILY.name: published}, since=since)) == []
     lacks = missing(WINDOW, window, Facts({DAILY.name: published}))
     assert len(lacks) == 12, "without a since, nobody knows that the days between are none of its history"
+
+
+def test_the_first_day_of_an_installation_waits_for_its_hours_from_since_on_and_for_no_earlier_one() -> None:
+    since, now = DAY_1 + hours(5), DAY_1 + days(1) + timedelta(minutes=30)
+    later = [DAY_1 + hours(n) for n in range(5, 24)]
+    facts = Facts(
+        {LANDED.name: fresh(*later), CLEAN.name: fresh(*later), HOURLY.name: fresh(*later)},
+        touches={LANDED.name: {since - hours(1): {since: 5}}},
+        since=since,
+    )
+    assert missing(DAILY, DAILY.one(DAY_1), facts) == []
+    picture = Picture.of(ALL, Knowledge(facts), now)
+    assert picture.status(DAILY).states(DAY_1) == (State.MISSING,)
+    for table in (CLEAN, HOURLY):
+        assert list(picture.status(table).within([State.NEVER_BUILT])) == [picture.status(table).cell(since - hours(1))]
+        assert not picture.status(table).has(NEEDS_A_BUILD | NEEDS_A_PERSON)
+    published = {**facts.published, HOURLY.name: fresh(*later[1:])}
+    lacks = missing(DAILY, DAILY.one(DAY_1), Facts(published, since=since))
+    assert [str(spot) for spot in lacks] == ["r.hourly 2026-05-01T05"]
+    whole_day = missing(DAILY, DAILY.one(DAY_1 - days(1)), facts)
+    assert len(whole_day) == 24, "whoever restates an earlier day restates its hours first"
 
 
 def test_a_gap_within_the_history_is_waited_for() -> None:

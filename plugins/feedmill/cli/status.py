@@ -13,13 +13,16 @@ from feedmill.cli.options import ledger_and_lake, utc_now
 from feedmill.cli.output import harmless, listing
 from feedmill.errors import Exit
 from feedmill.freshness.states import MEANINGS, NEEDS_A_BUILD, NEEDS_A_PERSON, State, TableStatus
-from feedmill.timeline import DAY, HOUR
+from feedmill.timeline import DAY, HOUR, runs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
     from feedmill.spec import Table
+
+LISTED = NEEDS_A_BUILD | {State.NEVER_BUILT}
+"""What --stale-only lists."""
 
 PROBLEMS = 5
 """How many partitions of a table the text form explains; --json has all."""
@@ -59,6 +62,8 @@ def status(
 ) -> None:
     """Every table's partitions: what is published, and what is stale, outdated, held, overdue or missing, and why.
 
+    Partitions before a table's history that its inputs have rows for are "never built": nobody waits for them.
+
     [bold]Examples:[/bold]  feedmill status
 
       feedmill status rollups.item_engagement_hourly --days 14
@@ -77,7 +82,7 @@ def status(
         return
     now = utc_now()
     found = _look(chosen, now)
-    shown = [one for one in found if one.has(NEEDS_A_BUILD)] if stale_only else found
+    shown = [one for one in found if one.has(LISTED)] if stale_only else found
     out = output()
     data = [_plain(one, stale_only) for one in shown]
     out.result(data, None if out.as_json else _text(shown, now, days, stale_only))
@@ -99,7 +104,7 @@ def _look(tables: list[Table], now: datetime) -> list[TableStatus]:
 
 
 def _plain(one: TableStatus, stale_only: bool) -> dict[str, Any]:
-    cells = one.within(NEEDS_A_BUILD) if stale_only else one.cells
+    cells = one.within(LISTED) if stale_only else one.cells
     return {
         "table": one.table.name,
         "every": one.table.every.value,
@@ -125,7 +130,7 @@ def _text(shown: list[TableStatus], now: datetime, days: int | None, stale_only:
     for one in shown:
         parts += [*_table(one, now, days), ""]
     if not shown and stale_only:
-        return "Nothing is stale, outdated, held, overdue or missing."
+        return "Nothing is stale, outdated, held, overdue, missing or never built."
     used = {cell.state for one in shown for cell in one.cells}
     return Group(*parts, _legend(used))
 
@@ -144,6 +149,11 @@ def _table(one: TableStatus, now: datetime, days: int | None) -> Iterator[Render
         yield Text(f"  {one.table.every.name_of(cell.partition)} {cell.state.value}: {cell.why}")
     if len(problems) > PROBLEMS:
         yield f"  … and {len(problems) - PROBLEMS:,} more; --stale-only --json lists all"
+    never = one.within([State.NEVER_BUILT])
+    if never:
+        spans = [str(span) for span in runs([cell.partition for cell in never], one.table.every)]
+        more = f" and {len(spans) - PROBLEMS:,} more ranges" if len(spans) > PROBLEMS else ""
+        yield Text(f"  never built: {', '.join(spans[:PROBLEMS])}{more}: {never[0].why}")
 
 
 def _hours(one: TableStatus, now: datetime, days: int) -> Iterator[Text]:

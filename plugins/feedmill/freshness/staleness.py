@@ -78,6 +78,8 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Spot]:
       hours would otherwise publish them empty while their arrival hours are still at work.
     - A window needs its input's partitions from :func:`history` on, and those of the range itself. Of earlier ones
       it reads what is published, so that an old hour that was restated alone is no gap.
+    - Of the reader's partition in which the input's ``since`` lies, it needs what comes from ``since`` on: nobody will
+      ever build the first day's earlier hours by themselves.
     - Of an ``as_of`` input any partition that has ended will do, and where it is ``optional``, none.
     """
     found = []
@@ -95,8 +97,10 @@ def missing(table: Table, span: Range, facts: Facts) -> list[Spot]:
         if start < end:
             # What has expired is not waited for: it freezes its readers.
             there = facts.published.get(entry.table.name, {}).keys() | facts.expired.get(entry.table.name, set())
-            window = Range.cover(start, end, entry.table.every)
-            found += [Spot(entry.table, p) for p in window.partitions() if p not in there]
+            window = [p for p in Range.cover(start, end, entry.table.every).partitions() if p not in there]
+            if begins is not None:
+                window = [p for p in window if p >= begins or _is_needed_before(entry, table, p, begins, facts)]
+            found += [Spot(entry.table, p) for p in window]
         elif begins is None:
             # A lag leaves nothing to read of a history that begins here, and nobody knows yet that it does.
             found.append(Spot(entry.table, entry.table.every.floor(span.start)))
@@ -108,10 +112,24 @@ def history(table: Table, facts: Facts) -> datetime | None:
 
     If neither says so, it begins with the first published partition; None: there is none.
     """
+    return since_of(table, facts) or min(facts.published.get(table.name, {}), default=None)
+
+
+def since_of(table: Table, facts: Facts) -> datetime | None:
+    """The first partition of the table's history by the map or FEEDMILL_SINCE; None: neither says so."""
     since = table.since or facts.since
-    if since is not None:
-        return table.every.floor(since)
-    return min(facts.published.get(table.name, {}), default=None)
+    return None if since is None else table.every.floor(since)
+
+
+def _is_needed_before(entry: Input, table: Table, partition: datetime, begins: datetime, facts: Facts) -> bool:
+    """Whether the reader's partition at that time needs the input's, which lies before the input's history.
+
+    The reader's partition in which the history begins does so only where nobody has said that it begins there.
+    """
+    own = table.every.floor(partition)
+    if own == table.every.floor(begins) and since_of(entry.table, facts) is not None:
+        return False
+    return partition < own + table.every.length - entry.lag
 
 
 def _limit(entry: Input, table: Table, partition: datetime) -> datetime:

@@ -47,6 +47,8 @@ class State(StrEnum):
     """The newest try of it ended in an error, no retry is coming, and it is unpublished or stale."""
     FROZEN = "frozen"
     """An input that it needs has passed its retention: never rebuilt, and it keeps its rows."""
+    NEVER_BUILT = "never built"
+    """Its inputs have rows for it, and it lies before the table's history: never overdue, and no gap for windows."""
     BLOCKED = "blocked"
     """It cannot be built until another partition is."""
     OVERDUE = "overdue"
@@ -57,8 +59,6 @@ class State(StrEnum):
     """Other code, columns or windows than today's made its rows."""
     MISSING = "missing"
     """It has ended since the table's history began, and is not published; its deadline has not passed."""
-    NEVER_BUILT = "never built"
-    """Late events touch it, and it lies before the table's history: never overdue, and no gap for windows."""
     EMPTY = "empty"
     """Published and fresh, with no rows."""
     PUBLISHED = "published"
@@ -77,12 +77,12 @@ MEANINGS: Mapping[State, str] = {
     State.HELD: "its last build failed its check",
     State.FAILED: "its last try ended in an error",
     State.FROZEN: "an input that it needs has passed its retention",
+    State.NEVER_BUILT: "before the table's history; its inputs have rows for it",
     State.BLOCKED: "it waits for another partition",
     State.OVERDUE: "not published, past its deadline",
     State.STALE: "an input changed after it was built",
     State.OUTDATED: "made by other code than today's",
     State.MISSING: "not published yet",
-    State.NEVER_BUILT: "before the table's history; its inputs have something for it",
     State.EMPTY: "published, without rows",
     State.PUBLISHED: "published",
 }
@@ -437,6 +437,8 @@ class TableStatus:
                 gone = frozen_because(table, partition, picture.facts_of(table, partition))
                 never = "" if mine else "never published, and "
                 return f"{never}it needs {gone}, which has passed its retention"
+            case State.NEVER_BUILT:
+                return _never_built(picture, table, partition)
             case State.BLOCKED:
                 return _blocked(picture, table, partition)
             case State.OVERDUE:
@@ -445,8 +447,6 @@ class TableStatus:
                 return f"not published, and it was due at {deadline:%Y-%m-%d %H:%M}{more}"
             case State.MISSING:
                 return f"not published yet; it is due at {deadline:%Y-%m-%d %H:%M}"
-            case State.NEVER_BUILT:
-                return "it lies before the table's history, but its inputs have something for it; restate it if needed"
             case State.STALE:
                 return _in_words(stale_because(table, partition, picture.facts_of(table, partition)), table)
             case State.OUTDATED:
@@ -591,12 +591,12 @@ class _Computation:
             (State.HELD, held),
             (State.FAILED, failed),
             (State.FROZEN, frozen & (published | due | held | building)),
+            (State.NEVER_BUILT, never),
             (State.BLOCKED, blocked & needing & ~held),
             (State.OVERDUE, late),
             (State.STALE, stale),
             (State.OUTDATED, outdated),
             (State.MISSING, unpublished & ~late),
-            (State.NEVER_BUILT, never),
             (State.EMPTY, fine & (rows == 0)),
             (State.PUBLISHED, fine & (rows != 0)),
         ):
@@ -736,6 +736,9 @@ class _Computation:
             own = np.floor_divide(self.places * seconds(self.every.length), seconds(every.length))
             if entry.lookback:
                 low = np.maximum(low, own if begins is None else np.minimum(own, begins))
+            if since is not None:
+                holds_since = self.places == place_of(every.floor(since), self.every)
+                low = np.where(holds_since, np.maximum(low, place_of(since, every)), low)
             if begins is None:
                 nothing = low >= high
                 low, high = np.where(nothing, own, low), np.where(nothing, own + 1, high)
@@ -855,6 +858,15 @@ def _failure(picture: Picture, table: Table, partition: datetime) -> str:
     newest = max(tries, key=lambda one: one.begin)
     asked = "" if picture.airflow is not None else "; whether a retry is coming is not known"
     return f"build {newest.build_id} of {newest.owner} {newest.ended}{asked}"
+
+
+def _never_built(picture: Picture, table: Table, partition: datetime) -> str:
+    said = "it lies before the table's history, but its inputs have rows for it"
+    if not picture.status(table).is_blocked(partition):
+        return f"{said}; restate it if needed"
+    roots = picture.blocked_by(table, partition)
+    more = f" and {len(roots) - 1} more" if len(roots) > 1 else ""
+    return f"{said}; if needed, restate {roots[0]}{more} first"
 
 
 def _blocked(picture: Picture, table: Table, partition: datetime) -> str:
