@@ -7,7 +7,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -518,6 +518,77 @@ def test_an_error_that_no_retry_can_heal_is_not_retried(shop: Workshop, monkeypa
             shop.publish(build)
     assert len(calls) == 1
     assert shop.publish(build).published == [START]
+    agree(shop)
+
+
+@pytest.mark.parametrize("dead_began_first", [True, False])
+def test_a_commit_beneath_anothers_is_recorded_though_its_publisher_lost_the_lock_and_died(
+    shop: Workshop, dead_began_first: bool
+) -> None:
+    """A loses its lock's connection, B takes the lock and reconciles; A commits, B commits; A dies, and B records."""
+
+    def late() -> str:
+        return shop.build(Range(NEXT, NEXT + hours(2), HOUR), each(Range(NEXT, NEXT + hours(2), HOUR), 3), 2)
+
+    shop.publish(shop.build(Range(START, START + hours(4), HOUR), {START: 9}, 0))
+    other = None if dead_began_first else late()
+    dead = shop.build(TWO, each(TWO, 4), 1)
+    other = other or late()
+
+    class Unlocked(Ledger):
+        def table_lock(self, table_name: str) -> Any:
+            return nullcontext()
+
+    unlocked = Unlocked(shop.ledger.url)
+    done: list[bool] = []
+
+    class Interrupted(Lake):
+        def files(self, *arguments: Any) -> Any:
+            if not done:
+                done.append(True)
+                with crash(UNRECORDED):
+                    publish(shop.table, dead, unlocked, shop.lake)
+            return super().files(*arguments)
+
+    slow = Interrupted(shop.lake.properties, shop.lake.landing, shop.lake.pages, shop.lake.project)
+    publish(shop.table, other, shop.ledger, slow)
+    slow.catalog.close()
+    unlocked.engine.dispose()
+    assert shop.commits()[-2:] == [dead, other]
+    both = (other, 3) if dead_began_first else (dead, 4)
+    expected = {START: (dead, 4), NEXT: both, START + hours(2): (other, 3)}
+    assert {p: found for p, found in shop.recorded().items() if p in expected} == expected
+    agree(shop)
+    with shop.ledger.table_lock(shop.table.name):
+        assert reconcile(shop.table, shop.ledger, shop.lake) == [], "and is not recorded again and again"
+    agree(shop)
+
+
+def test_two_who_record_at_once_without_the_lock_leave_the_newest_begin(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, wait_for_locks: Callable[[Any, int], None]
+) -> None:
+    older, newer = (shop.build(ONE, each(ONE, n), n) for n in (1, 2))
+
+    class Unlocked(Ledger):
+        def table_lock(self, table_name: str) -> Any:
+            return nullcontext()
+
+    unlocked, take_number = Unlocked(shop.ledger.url), publishes.next_number
+    meanwhile: list[Future[object]] = []
+    with ThreadPoolExecutor(1) as pool, shop.another_process() as other:
+
+        def overtaken(session: Any) -> int:
+            # The older build's publisher has looked who is current, and is about to write that it is.
+            if not meanwhile:
+                meanwhile.append(pool.submit(publish, shop.table, newer, unlocked, other))
+                wait_for_locks(shop.ledger.engine, 1)
+            return take_number(session)
+
+        monkeypatch.setattr(publishes, "next_number", overtaken)
+        publish(shop.table, older, unlocked, shop.lake)
+        meanwhile[0].result()
+    unlocked.engine.dispose()
+    assert shop.recorded() == {START: (newer, 2)}
     agree(shop)
 
 

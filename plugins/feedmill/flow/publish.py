@@ -25,7 +25,7 @@ from feedmill.lake.overwrite import Overwrite
 from feedmill.ledger import builds, publishes, verdicts
 from feedmill.ledger.models import Build, Publish
 from feedmill.ledger.publishes import Moved
-from feedmill.ledger.store import Ledger, lock_counter
+from feedmill.ledger.store import Ledger, lock_counter, lock_records
 from feedmill.spec import Table
 from feedmill.timeline import Period, runs
 
@@ -141,27 +141,42 @@ def reconcile(table: Table, ledger: Ledger, lake: Lake) -> list[str]:
         LedgerBehindError: it lacks them because it is older than they are. Its numbers would be given twice, and what
             is stale would look fresh.
     """
-    iceberg = lake.load_if_exists(table)
-    recorded = []
     with ledger.transaction() as session:
-        for commit in unrecorded(session, table, iceberg):
-            # The build's row is older than its commit: a ledger that has not got it was not there.
-            build = session.get(Build, commit.build_id)
-            if build is None:
-                raise LedgerBehindError(
-                    f"{table.name}: build {commit.build_id} of {commit.at:%Y-%m-%dT%H:%M} is on main, and the ledger "
-                    "has never known it: it is new, or was restored from an older dump. `feedmill ledger rebuild` "
-                    "brings it forward; then run this again"
-                )
-            publishes.record(session, build, commit.moved, commit.snapshot_id)
-            recorded.append(build.id)
-            log.warning(
-                "%s: recorded the publish of build %s, whose process died before it could",
-                table.name,
-                build.id,
-            )
+        recorded = _record_all(session, table, lake)
         for intent in publishes.open_intents(session, table.name):
             publishes.close_intents(session, intent.build_id)
+    return recorded
+
+
+def _record_all(session: Session, table: Table, lake: Lake, own: str | None = None) -> list[str]:
+    """Record every commit on ``main`` that the ledger lacks, oldest first. Returns the ids of their builds.
+
+    A publish records in this way too, and not only its ``own`` commit: where a publisher lost its lock and lives on,
+    its commit may lie beneath ours. So whatever is older than a recorded commit is recorded, and a look goes no
+    further back than to the first that is.
+
+    Raises:
+        LedgerBehindError: the ledger has never known the build of one of them.
+    """
+    # The publish lock may be lost by now; whoever records at the same time must see our rows, or we theirs.
+    lock_records(session, table.name)
+    recorded = []
+    for commit in unrecorded(session, table, lake.load_if_exists(table)):
+        # The build's row is older than its commit: a ledger that has not got it was not there.
+        build = session.get(Build, commit.build_id)
+        if build is None:
+            raise LedgerBehindError(
+                f"{table.name}: build {commit.build_id} of {commit.at:%Y-%m-%dT%H:%M} is on main, and the ledger "
+                "has never known it: it is new, or was restored from an older dump. `feedmill ledger rebuild` "
+                "brings it forward; then run this again"
+            )
+        publishes.record(session, build, commit.moved, commit.snapshot_id)
+        publishes.close_intents(session, build.id)
+        recorded.append(build.id)
+        if build.id != own:
+            log.warning(
+                "%s: recorded the publish of build %s, whose process died before it could", table.name, build.id
+            )
     return recorded
 
 
@@ -186,7 +201,7 @@ def _move(table: Table, build: Build, candidates: list[Moved], ledger: Ledger, l
     with ledger.transaction() as session:
         publishes.close_intents(session, build.id)
         if snapshot_id is not None:
-            publishes.record(session, build, moved, snapshot_id)
+            _record_all(session, table, lake, own=build.id)
 
 
 def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[int | None, list[Moved]]:
@@ -262,7 +277,7 @@ def _find(iceberg: IcebergTable, build_id: str, partitions: set[datetime]) -> Co
 def unrecorded(session: Session, table: Table, iceberg: IcebergTable | None) -> list[Commit]:
     """Feedmill's commits on ``main`` that are newer than the newest one that the ledger knows, oldest first.
 
-    Publishes of a table are serial, so whatever is older than a recorded one is recorded too.
+    Whatever is older than a recorded one is recorded too: whoever records a commit records those beneath it first.
     """
     found: list[Commit] = []
     for commit in commits(iceberg):

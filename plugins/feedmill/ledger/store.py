@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from feedmill import connections
 from feedmill.ledger.models import Counter
 
-# Two namespaces of PostgreSQL advisory locks, so that ours never meet another application's.
+# Namespaces of PostgreSQL advisory locks, so that ours never meet another application's.
 _PUBLISH_LOCK = 0x0FEED
+_RECORD_LOCK = 0x0FEEE
 _MIGRATE_LOCK = 0x0FEED0
 
 # If the other host vanishes, both ends give up after a minute. TCP's default is two hours: for so long the server would
@@ -84,6 +85,12 @@ def _keep_alive(connection: Any, _: Any) -> None:
 def lock_counter(session: Session) -> Counter:
     """The counter, locked until the transaction ends."""
     return session.execute(select(Counter).with_for_update()).scalar_one()
+
+
+def lock_records(session: Session, table_name: str) -> None:
+    """Let nobody else record publishes of the table until the transaction ends."""
+    key = {"space": _RECORD_LOCK, "name": table_name}
+    session.execute(text("SELECT pg_advisory_xact_lock(:space, hashtext(:name))"), key)
 
 
 def next_number(session: Session) -> int:
