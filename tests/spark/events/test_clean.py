@@ -36,6 +36,8 @@ ROWS = [
     event("in two files", "first", source_file="a", line=9),
     event("twice in a file", "second", line=10),
     event("twice in a file", "first", line=9),
+    event("in a copy with kept times", "second", minutes=-90, arrival_hour=HOUR + timedelta(hours=3)),
+    event("in a copy with kept times", "first", minutes=1),
     event("in two hours", "early"),
     event("in two hours", "late", hour=HOUR + timedelta(hours=1)),
     event("late", "i", arrival_hour=HOUR + timedelta(hours=1)),
@@ -51,7 +53,7 @@ def kept(frame):
     return {(row["event_id"], row["item_id"]): row for row in transform(frame(SCHEMA, ROWS)).collect()}
 
 
-@pytest.mark.parametrize("name", ["received twice", "in two files", "twice in a file"])
+@pytest.mark.parametrize("name", ["received twice", "in two files", "twice in a file", "in a copy with kept times"])
 def test_of_duplicates_the_record_that_arrived_first_is_kept(kept, name):
     assert [item for event_id, item in kept if event_id == name] == ["first"]
 
