@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import landed
 import pytest
+from pyspark.sql import functions as F
 
 from feedmill.deployment import Deployment
 from feedmill.flow.build import build
 from feedmill.flow.check import Checked, check
 from feedmill.flow.job import Job
 from feedmill.flow.publish import publish
-from feedmill.flow.suspects import ReaderSuspectedError
+from feedmill.flow.suspects import ReaderSuspectedError, Search
 from feedmill.freshness.load import load
 from feedmill.freshness.staleness import stale_because
 from feedmill.landing.discover import LandingError, look_again
 from feedmill.ledger import quarantine
 from feedmill.ledger.models import Build, File, Partition
-from feedmill.ledger.quarantine import DecisionError, Quarantined
+from feedmill.ledger.quarantine import DecisionError, Defect, Quarantined
 from feedmill.timeline import HOUR, Range
+from include.spark.sources import events_jsonl
 
 pytestmark = pytest.mark.rule(6)
 
@@ -97,6 +100,8 @@ def test_a_file_with_a_corrupt_page_is_one_rejected_row_and_the_rest_of_its_hour
         assert quarantine.quarantined(session) == [Quarantined("events_parquet", START, 1, bad.stat().st_size, 0)]
         (decision,) = quarantine.decisions(session, bad.as_uri())
     assert (decision.what, decision.name, decision.reason) == ("defect", "Feedmill", file.defect)
+    refs = deployment.lake.load(deployment.tables[LANDED]).metadata.refs
+    assert f"build_{first.id}" not in refs, "the doctor has nothing to mend"
     assert not (good[0].parents[2] / "_feedmill").exists() or not list((good[0].parents[2] / "_feedmill").iterdir())
 
 
@@ -156,6 +161,51 @@ def test_where_a_good_file_cannot_be_read_either_no_file_is_blamed(
     assert file_of(deployment, bad).defect is None
 
 
+def test_two_builds_that_meet_the_same_file_at_once_both_go_on_without_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet(deployment, "good.parquet", 0)
+    bad = parquet(deployment, "bad.parquet", 9000, damaged=True)
+    look = Search.culprits
+
+    def after_the_other(search: Search, error: Exception) -> dict[str, Defect]:
+        monkeypatch.setattr(Search, "culprits", look)
+        make(deployment, REJECTED, "test/other")
+        return look(search, error)
+
+    monkeypatch.setattr(Search, "culprits", after_the_other)
+    make(deployment, LANDED)
+    assert len(rows_of(deployment, LANDED)) == 500
+    assert len(rows_of(deployment, REJECTED)) == 1
+    with deployment.ledger.transaction() as session:
+        assert len(quarantine.decisions(session, bad.as_uri())) == 1
+    assert (stale(deployment, LANDED), stale(deployment, REJECTED)) == (False, False)
+
+
+def test_a_source_that_fails_on_a_row_costs_the_file_of_that_row(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark's message names the value and not the file: it is found by halves."""
+    folder = Path(deployment.lake.landing.removeprefix("file://")) / "events_jsonl" / HOUR.name_of(START)
+    folder.mkdir(parents=True)
+    for n in range(9):
+        at = START.isoformat()
+        event = {"event_id": f"e{n}", "event_time": at, "event_type": "click", "item_id": "7" if n != 5 else "x"}
+        (folder / f"{n}.jsonl").write_text(json.dumps(event) + "\n")
+    right = events_jsonl.read
+
+    def careless(rows: Any) -> Any:
+        return right(rows).withColumn("item_id", F.col("item_id").cast("int").cast("string"))
+
+    monkeypatch.setattr(events_jsonl, "read", careless)
+    make(deployment, LANDED)
+    assert len(rows_of(deployment, LANDED)) == 8
+    defect = file_of(deployment, folder / "5.jsonl").defect
+    assert defect is not None
+    assert "'x'" in defect
+    assert len(builds_of(deployment, LANDED)) == 2
+
+
 def test_a_landing_zone_that_feedmill_may_not_write_to_needs_no_good_file(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +220,7 @@ def test_a_defect_of_older_reader_code_is_tried_again(deployment: Deployment, mo
     path = parquet(deployment, "a.parquet", 0)
     make(deployment, LANDED)
     with deployment.ledger.transaction() as session:
-        quarantine.declare(session, {path.as_uri(): quarantine.Defect("cannot be read by Spark: so far", "older")})
+        quarantine.declare(session, {path.as_uri(): Defect("cannot be read by Spark: so far", "older")})
     assert stale(deployment, LANDED)
     make(deployment, LANDED, "test/again")
     assert len(rows_of(deployment, LANDED)) == 500

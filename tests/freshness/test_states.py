@@ -56,7 +56,7 @@ def test_a_file_registered_after_the_begin_makes_it_stale_and_is_named():
     facts = Facts({LANDED.name: {at(3): published(begin=5)}}, {"events": {at(3): 7}})
     (cell,) = status_of(LANDED, Knowledge(facts), at(4)).cells
     assert cell.state is State.STALE
-    assert cell.why == "files of events of 2026-05-01T03 were registered after it was built"
+    assert cell.why == "files of events of 2026-05-01T03 were registered, ruled out or readmitted after it was built"
 
 
 def test_an_input_published_after_the_begin_is_named_with_how_many_more():

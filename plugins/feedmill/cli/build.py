@@ -117,7 +117,7 @@ class _Run:
         # As in Airflow, an owner names one piece of work. If the same work is started again, it takes over from the
         # first try; other work goes on beside it.
         self.owner = f"cli/{user()}/{table.name}/{span}"
-        self.session_id: str | None = None
+        self.session_ids: list[str] = []
         self._built: Built | None = None
         self.checked: Checked | None = None
         self.compared: Diff | None = None
@@ -166,8 +166,8 @@ class _Run:
         try:
             return build(Job(self.table, self.span, self.deployment, self.owner), self._started)
         except KeyboardInterrupt:
-            if self.session_id is not None:
-                interrupt(self.session_id)
+            if self.session_ids:
+                interrupt(self.session_ids[-1])
             raise
         except Exception as error:
             if isinstance(error, AttributeError) and error.name == "transform":
@@ -180,7 +180,7 @@ class _Run:
             raise CommandError(f"{place}: {text}", Exit.PROBLEM) from error
 
     def _started(self, session_id: str) -> None:
-        self.session_id = session_id
+        self.session_ids.append(session_id)
 
     def _check(self) -> Checked:
         from feedmill.flow.check import check
@@ -210,10 +210,12 @@ class _Run:
         from feedmill.ledger import builds
 
         ledger, lake = self.deployment.ledger, self.deployment.lake
-        if self.session_id is not None:
-            with ledger.transaction() as session:
-                build_id = builds.of_session(session, self.session_id).id
+        # Several, if a file could not be read and the run began anew.
+        with ledger.transaction() as session:
+            tries = [build.id for build in builds.of_sessions(session, self.session_ids)]
+            for build_id in tries:
                 builds.discard(session, build_id)
+        for build_id in tries:
             drop_branch(self.table, build_id, lake)
         with ledger.table_lock(self.table.name):
             lake.drop_if_unused(self.table)

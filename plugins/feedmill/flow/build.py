@@ -26,6 +26,7 @@ from feedmill.flow.rows.readers import Read, Reader
 from feedmill.flow.wait import refuse_frozen, refuse_future
 from feedmill.freshness.identity import identity, reader
 from feedmill.freshness.load import load
+from feedmill.lake.attempts import drop_branch
 from feedmill.lake.catalog import branch_name, moment_of
 from feedmill.landing.discover import discover, look_again, verify
 from feedmill.ledger import builds, codes, files, quarantine
@@ -142,12 +143,15 @@ def _try(job: Job, started: Callable[[str], None], stopped: Callable[[], bool], 
     started(begun.session_id)
     log.info("build %s of %s %s begins at number %d", begun.id, table.name, span, begun.begin)
     try:
+        with ledger.transaction() as transaction:
+            # Once, for all passes and for the pins: what is decided about a file meanwhile is the next build's.
+            read = files.read_by(transaction, table, span, begun.begin)
         with _heartbeat(deployment, begun):
             try:
                 with session.session_of(begun.session_id) as spark:
-                    head, partitions = _write(job, begun, spark)
+                    head, partitions = _write(job, begun, read, spark)
             except Exception as error:
-                if stopped() or not _quarantined(job, begun, error, started):
+                if stopped() or not _quarantined(job, begun, suspects.Search(job, read, started), error):
                     raise
                 return None
     except BaseException as error:
@@ -164,42 +168,39 @@ def _try(job: Job, started: Callable[[str], None], stopped: Callable[[], bool], 
     return Built(begun.id, head, sum(p.rows for p in partitions), len(partitions), time.monotonic() - clock)
 
 
-def _quarantined(job: Job, build: Build, error: Exception, started: Callable[[str], None]) -> bool:
+def _quarantined(job: Job, build: Build, search: suspects.Search, error: Exception) -> bool:
     """Make defects of the files that are to blame for the error, and end the try. False: no file is to blame."""
-    ledger = job.deployment.ledger
-    with ledger.transaction() as transaction:
-        read = files.read_by(transaction, job.table, job.span, build.begin)
-    defects = suspects.Search(job, read, started).culprits(error)
+    defects = search.culprits(error)
     if not defects:
         return False
-    with ledger.transaction() as transaction:
+    with job.deployment.ledger.transaction() as transaction:
         # One transaction, so that a claim that was lost meanwhile declares nothing.
         if not builds.interrupted(transaction, build.id, suspects.said_of(defects)):
             raise ClaimedError(f"build {build.id}: another try took over, so this one stopped") from error
+        # Fewer than were found, if a build of another table met them at the same time.
         declared = quarantine.declare(transaction, defects)
     for file in declared:
         log.warning("%s is quarantined, and the hour is built without it: %s", file.path, file.defect)
+    drop_branch(job.table, build.id, job.deployment.lake)
     return True
 
 
 def _try_defects_of_other_code(job: Job) -> None:
     """Readmit what other reader code than today's could not read, so that this build tries it again."""
     ledger, deployment = job.deployment.ledger, job.deployment
-    readers = {name: reader(name, deployment.project) for name in deployment.sources}
     for entry in job.table.inputs:
-        if isinstance(entry, Files):
-            start, end = entry.window(job.span)
+        if not isinstance(entry, Files):
+            continue
+        with ledger.transaction() as transaction:
+            known = quarantine.declared(transaction, entry.kind, *entry.window(job.span))
+        today = {name: reader(name, deployment.project) for name in {file.source for file in known}}
+        old = [file for file in known if file.reader != today[file.source]]
+        seen = [look_again(deployment.lake.landing, file, deployment.sources) for file in old]
+        found = [one for one in seen if one is not None]
+        if found:
             with ledger.transaction() as transaction:
-                old = quarantine.of_other_code(transaction, entry.kind, start, end, readers)
-            seen = [
-                found
-                for file in old
-                if (found := look_again(deployment.lake.landing, file, deployment.sources)) is not None
-            ]
-            if seen:
-                with ledger.transaction() as transaction:
-                    readmitted = quarantine.try_again(transaction, seen)
-                log.info("%d defects are tried again, because the reader code has changed", len(readmitted))
+                readmitted = quarantine.try_again(transaction, found)
+            log.info("%d defects are tried again, because the reader code has changed", len(readmitted))
 
 
 def _interrupt_earlier_tries(job: Job) -> None:
@@ -216,7 +217,9 @@ def _interrupt_earlier_tries(job: Job) -> None:
         session.interrupt(try_.session_id)
 
 
-def _write(job: Job, build: Build, spark: SparkSession) -> tuple[int, list[Written]]:
+def _write(
+    job: Job, build: Build, read: Mapping[FileKind, list[File]], spark: SparkSession
+) -> tuple[int, list[Written]]:
     """Write every pass to the branch; return its head and what each partition holds."""
     table, span, deployment, lake = job.table, job.span, job.deployment, job.deployment.lake
     # Facts first: what the ledger says is published stands in the snapshots that are pinned afterwards. The other way
@@ -227,8 +230,6 @@ def _write(job: Job, build: Build, spark: SparkSession) -> tuple[int, list[Writt
     refuse_frozen(table, span, known)
     pins = {e.table.name: lake.current_snapshot(e.table) for e in table.inputs if isinstance(e, Input)}
     with deployment.ledger.transaction() as transaction:
-        # Once for all passes: a file that is ruled out meanwhile is read by all of them, as the pins say.
-        read = files.read_by(transaction, table, span, build.begin)
         builds.pin(transaction, build.id, {**pins, **beside_snapshots(transaction, table, read, build.begin)})
     name = f"{CATALOG}.{table.name}"
     branch = fork(table, build.id, spark)

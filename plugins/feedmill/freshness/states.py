@@ -881,7 +881,8 @@ def _blocked(picture: Picture, table: Table, partition: datetime) -> str:
 def _in_words(causes: list[Cause], table: Table) -> str:
     """The first cause, and how many more."""
     first = min(causes, key=lambda cause: (cause.number, cause.input, cause.partition))
-    happened = "were registered" if first.input.startswith("files of ") else "was published"
+    files = first.input.startswith("files of ")
+    happened = "were registered, ruled out or readmitted" if files else "was published"
     more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
     return f"{first.input} {_named(first, table)} {happened} after it was built{more}"
 

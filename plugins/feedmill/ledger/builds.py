@@ -180,9 +180,9 @@ def discard(session: Session, build_id: str) -> None:
     session.execute(update(Build).where(Build.id == build_id, Build.state == "built").values(state="discarded"))
 
 
-def of_session(session: Session, session_id: str) -> Build:
-    """The build whose Spark session has this id."""
-    return session.scalars(select(Build).where(Build.session_id == session_id)).one()
+def of_sessions(session: Session, session_ids: Iterable[str]) -> list[Build]:
+    """The builds whose Spark sessions have these ids; other sessions may have looked for a file that fails."""
+    return list(session.scalars(select(Build).where(Build.session_id.in_(list(session_ids)))))
 
 
 def get(session: Session, build_id: str) -> Build:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from feedmill.errors import Exit, FeedmillError, Turn
@@ -102,12 +102,17 @@ def readmit(session: Session, seen: FoundFile, name: str, reason: str, tables: M
     return file
 
 
-def of_other_code(
-    session: Session, kind: FileKind, start: datetime, end: datetime, readers: Mapping[str, str]
-) -> list[File]:
-    """Defects of the arrival hours that other reader code has declared: ``readers`` are today's, by source."""
-    query = _of_hours(kind, start, end).where(File.reader.is_not(None), File.disowned_by.is_(None))
-    return [file for file in session.scalars(query.order_by(File.path)) if file.reader != readers.get(file.source)]
+def declared(session: Session, kind: FileKind, start: datetime, end: datetime) -> list[File]:
+    """The defects that builds have declared of files that arrived in ``[start, end)``."""
+    query = select(File).where(
+        File.kind == kind,
+        File.arrival_hour >= start,
+        File.arrival_hour < end,
+        NOT_READ,
+        File.reader.is_not(None),
+        File.disowned_by.is_(None),
+    )
+    return list(session.scalars(query.order_by(File.path)))
 
 
 def try_again(session: Session, seen: Iterable[FoundFile]) -> list[File]:
@@ -181,10 +186,6 @@ def arrived(
 def decisions(session: Session, path: str) -> list[FileDecision]:
     """What was decided about a file, oldest first."""
     return list(session.scalars(select(FileDecision).where(FileDecision.path == path).order_by(FileDecision.id)))
-
-
-def _of_hours(kind: FileKind, start: datetime, end: datetime) -> Select[File]:
-    return select(File).where(File.kind == kind, File.arrival_hour >= start, File.arrival_hour < end, NOT_READ)
 
 
 def _get(session: Session, path: str) -> File:
