@@ -142,13 +142,13 @@ def reconcile(table: Table, ledger: Ledger, lake: Lake) -> list[str]:
             is stale would look fresh.
     """
     with ledger.transaction() as session:
-        recorded = _record_all(session, table, lake)
+        recorded = _record_all(session, table, lake.load_if_exists(table))
         for intent in publishes.open_intents(session, table.name):
             publishes.close_intents(session, intent.build_id)
     return recorded
 
 
-def _record_all(session: Session, table: Table, lake: Lake, own: str | None = None) -> list[str]:
+def _record_all(session: Session, table: Table, iceberg: IcebergTable | None, own: str | None = None) -> list[str]:
     """Record every commit on ``main`` that the ledger lacks, oldest first. Returns the ids of their builds.
 
     A publish records in this way too, and not only its ``own`` commit: where a publisher lost its lock and lives on,
@@ -161,7 +161,7 @@ def _record_all(session: Session, table: Table, lake: Lake, own: str | None = No
     # The publish lock may be lost by now; whoever records at the same time must see our rows, or we theirs.
     lock_records(session, table.name)
     recorded = []
-    for commit in unrecorded(session, table, lake.load_if_exists(table)):
+    for commit in unrecorded(session, table, iceberg):
         # The build's row is older than its commit: a ledger that has not got it was not there.
         build = session.get(Build, commit.build_id)
         if build is None:
@@ -193,41 +193,43 @@ def _move(table: Table, build: Build, candidates: list[Moved], ledger: Ledger, l
         if not todo:
             return
         publishes.write_intent(session, build, [c.partition for c in todo])
-    snapshot_id, moved = _commit(table, build, todo, lake)
+    iceberg, moved = _commit(table, build, todo, lake)
     lost = {c.partition for c in todo} - {m.partition for m in moved}
     outcome.superseded = sorted({*outcome.superseded, *lost})
     outcome.published = [p for p in outcome.published if p not in lost]
     outcome.unchanged = [p for p in outcome.unchanged if p not in lost]
     with ledger.transaction() as session:
         publishes.close_intents(session, build.id)
-        if snapshot_id is not None:
-            _record_all(session, table, lake, own=build.id)
+        _record_all(session, table, iceberg, own=build.id)
 
 
-def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[int | None, list[Moved]]:
-    """One Iceberg commit on ``main`` that replays the judged snapshot for these partitions, and which it moved.
+def _commit(table: Table, build: Build, todo: list[Moved], lake: Lake) -> tuple[IcebergTable | None, list[Moved]]:
+    """One Iceberg commit on ``main`` that replays the judged snapshot for these partitions.
 
+    Returns the table with the commit, and which partitions it moved; None and none where later builds have them all.
     Each attempt asks ``main`` itself who is current: the lock is a connection, and may be lost while we live on.
     """
 
-    def attempt(iceberg: IcebergTable) -> tuple[int | None, list[Moved]]:
+    def attempt(iceberg: IcebergTable) -> tuple[IcebergTable | None, list[Moved]]:
         left, done = _left(iceberg, build, todo)
         if left and done is None:
             _require_branch(table, build, iceberg)
             _replay(table, build, left, iceberg, lake)
-            left, done = _left(lake.load(table), build, left)
+            iceberg = lake.load(table)
+            left, done = _left(iceberg, build, left)
             if left and done is None:
                 raise CommitFailedException(f"build {build.id} was committed, and is not on main")
-        return (done.snapshot_id if done else None), left
+        return (iceberg if done else None), left
 
     try:
         return until_committed(table, lake, attempt, f"the publish of build {build.id}")
     except CommitFailedException:
         # The last attempt may have got through without an answer.
-        left, done = _left(lake.load(table), build, todo)
+        iceberg = lake.load(table)
+        left, done = _left(iceberg, build, todo)
         if left and done is None:
             raise
-        return (done.snapshot_id if done else None), left
+        return (iceberg if done else None), left
 
 
 def _left(iceberg: IcebergTable, build: Build, todo: list[Moved]) -> tuple[list[Moved], Commit | None]:
