@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from feedmill.deployment import Deployment
+from feedmill.explore.count import account
 from feedmill.flow.build import build
 from feedmill.flow.check import check
 from feedmill.flow.job import Job
@@ -35,6 +36,11 @@ def test_every_table_of_a_simulated_feed_passes_its_check_and_is_the_same_from_o
     empty = [name for name, partitions in clean.items() if not any(rows for rows, _ in partitions.values())]
     assert empty == ["events.rejected"]
     assert sum(rows for rows, _ in clean["events.clean"].values()) == made["rows"]["events"]
+    now = datetime.now(UTC)
+    for hour in spans(deployment.tables["events.landed"])[0].partitions():
+        found = account(hour, deployment, now)
+        assert (found.unexplained, sum(one.outstanding for one in [*found.files, *found.events])) == (0, 0), hour
+        assert found.rows, hour
     for table in deployment.tables:
         _, earlier, later = spans(table)
         again = built(table, later, deployment) | built(table, earlier, deployment)

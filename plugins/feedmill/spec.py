@@ -50,6 +50,8 @@ class Source:
     suffixes: tuple[str, ...]
     layout: Literal["lines", "parquet"]
     columns: tuple[str, ...] = ()
+    header: str = ""
+    """How the first line of a file begins if it is a header, and so no row; its ``read`` drops it."""
 
 
 @dataclass(frozen=True)

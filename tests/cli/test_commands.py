@@ -28,6 +28,7 @@ COMMANDS = [
     ["status"],
     ["sql"],
     ["accept"],
+    ["account"],
     ["new-table"],
     ["simulate"],
     ["docs"],

@@ -54,7 +54,7 @@ def run(*command, code=0):
 
 def test_a_day_at_the_command_line(project, tmp_path, monkeypatch):
     now = datetime.now(UTC)
-    for command in ("build", "land", "status"):
+    for command in ("account", "build", "land", "status"):
         # The hour may end while the day goes on.
         monkeypatch.setattr(f"feedmill.cli.{command}.utc_now", lambda: now)
     hour = HOUR.floor(now) - timedelta(hours=1)
@@ -112,6 +112,16 @@ def test_a_day_at_the_command_line(project, tmp_path, monkeypatch):
     assert run("sql", ask) == published
     assert run("status", HOURLY)[0]["counts"] == {"published": 1}
     assert run("status", HOURLY, "--stale-only") == []
+
+    # Every row of the file is somewhere, and what events.rejected has not read yet would be none.
+    for what in (name, "log.jsonl"):
+        found = run("account", what)
+        assert (found["rows"], found["unexplained"]) == (5, 0)
+        assert sum(one["clean"] for one in found["event_hours"]) == 5
+    assert "no registered file is called elsewhere.jsonl" in run("account", "elsewhere.jsonl", code=2)
+    said = CliRunner().invoke(app, ["account", name])
+    assert said.exit_code == 0
+    assert "Every row is accounted for." in said.stdout
 
     # Trying a transform out: what would change, and nothing does.
     monkeypatch.setattr(

@@ -13,9 +13,9 @@ from include.spark.sources.contract import iso_time
 from include.spark.sources.kuairand import own_id, whole
 from include.spark.sources.rules import checked, first, unless, with_text
 
-SOURCE = Source("kuairand_items", kind="items", suffixes=(".csv", ".csv.gz"), layout="lines")
-
 HEADER = "video_id,author_id,video_type"
+SOURCE = Source("kuairand_items", kind="items", suffixes=(".csv", ".csv.gz"), layout="lines", header=HEADER)
+
 FILE_NAME = r"^video_features_basic_[A-Za-z0-9]+\.csv(\.gz)?$"
 COLUMNS = 12
 

@@ -18,9 +18,9 @@ from feedmill.timeline import HOUR
 from include.spark.sources.contract import iso_time
 from include.spark.sources.rules import checked, first, unless, with_text
 
-SOURCE = Source("open_bandit", kind="events", suffixes=(".csv", ".csv.gz"), layout="lines")
-
 HEADER = ",timestamp,item_id"
+SOURCE = Source("open_bandit", kind="events", suffixes=(".csv", ".csv.gz"), layout="lines", header=HEADER)
+
 FILE_NAME = r"^([A-Za-z0-9]+)-([A-Za-z0-9]+)\.csv(\.gz)?$"
 ITEMS = {"all": 80, "men": 34, "women": 46}
 """Items of each campaign. A row has 10 columns of its own, then one user-item affinity for each item."""

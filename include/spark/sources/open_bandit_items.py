@@ -15,9 +15,9 @@ from feedmill.spec import Source
 from include.spark.sources.open_bandit import ITEMS
 from include.spark.sources.rules import checked, first, shown, with_text
 
-SOURCE = Source("open_bandit_items", kind="items", suffixes=(".csv", ".csv.gz"), layout="lines")
-
 HEADER = ",item_id,item_feature_0"
+SOURCE = Source("open_bandit_items", kind="items", suffixes=(".csv", ".csv.gz"), layout="lines", header=HEADER)
+
 FILE_NAME = r"^([A-Za-z0-9]+)\.csv(\.gz)?$"
 COLUMNS = 6
 PUBLISHED = "item_context.csv"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from feedmill.cli.accept import accept
+from feedmill.cli.account import account
 from feedmill.cli.build import build
 from feedmill.cli.command import command
 from feedmill.cli.demo import demo
@@ -43,6 +44,7 @@ command(app, "land", OWN)(land)
 command(app, "build", OWN)(build)
 command(app, "docs", OWN)(docs)
 command(app, "status", CALL)(status)
+command(app, "account", CALL)(account)
 command(app, "accept", CALL)(accept)
 app.add_typer(files, name="files", rich_help_panel=CALL)
 command(app, "doctor", CALL)(doctor)

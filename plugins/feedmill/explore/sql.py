@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from pyiceberg.expressions import AlwaysFalse
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.types import (
@@ -152,13 +154,21 @@ def scan(files: LakeFiles, schema: Schema, paths: Sequence[str]) -> str:
     return f"SELECT * FROM read_parquet([{names}], schema=MAP {{{fields}}}, hive_partitioning=false)"
 
 
-def data_files(table: Table, iceberg: IcebergTable, snapshot_id: int, lake: Lake) -> list[str]:
-    """The data files of a snapshot.
+def data_files(
+    table: Table, iceberg: IcebergTable, snapshot_id: int, lake: Lake, partitions: Iterable[datetime] | None = None
+) -> list[str]:
+    """The data files of a snapshot, of some partitions or of all.
 
     Raises:
         RowLevelDeletesError: the table has row-level deletes. Feedmill never writes them, and DuckDB would ignore them.
     """
-    tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
+    wanted = None if partitions is None else set(partitions)
+    if wanted is None:
+        tasks = list(iceberg.scan(snapshot_id=snapshot_id).plan_files())
+    else:
+        near = lake.within(table, runs(sorted(wanted), table.every)) if wanted else AlwaysFalse()
+        planned = iceberg.scan(row_filter=near, snapshot_id=snapshot_id).plan_files()
+        tasks = [task for task in planned if lake.partition_of(table, task.file) in wanted]
     if changed := row_deletes.partitions_of(table, tasks, lake):
         spans = ", ".join(str(span) for span in runs(changed, table.every))
         raise RowLevelDeletesError(
