@@ -14,12 +14,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from contract_frames import CONTRACT, HOURS, clean, dirty, expectation, mixed, nulls, row, suite, table
+from sqlalchemy import text
 
 from feedmill.checks import engine_spark, gx
 from feedmill.checks.engine_pandas import frame_from_arrow
-from feedmill.checks.findings import Verdict
+from feedmill.checks.findings import Verdict, about_rows
 from feedmill.checks.judge import judge
 from feedmill.checks.suite import Suite
+from feedmill.ledger.store import Ledger
 
 NOT_NULL = expectation("expect_column_values_to_not_be_null", notes="Ask upstream.", column="event_id")
 DURATION = expectation("expect_column_values_to_be_between", column="duration_ms", min_value=0)
@@ -44,6 +46,28 @@ def test_one_bad_hour_neither_hides_nor_blocks_the_others(tmp_path: Path) -> Non
         (HOURS[3], True, 6),
     ]
     assert [f.message for f in verdicts[1].findings] == ["1 row has no event_id", "2 rows have a negative duration_ms"]
+
+
+def test_a_finding_can_be_stored_and_shown_whatever_the_rows_hold(tmp_path: Path, ledger: Ledger) -> None:
+    texts = ["nul\0", "red \x1b[31m", "turned \u202egnp.exe", "\x9b31m", "two\nlines", "für 😀"]
+    judged = suite(tmp_path, expectation("expect_column_values_to_be_in_set", column="event_id", value_set=["known"]))
+    rows = [row(HOURS[0], i, duration_ms=1) | {"event_id": text} for i, text in enumerate(texts)]
+    frame = pd.DataFrame(rows).assign(hour=lambda frame: pd.to_datetime(frame["hour"]))
+    (verdict,) = judge(judged, frame, HOURS[:1], "hour")
+    (finding,) = verdict.findings
+    assert [sample["event_id"] for sample in finding.samples] == [
+        "nul\\x00",
+        "red \\x1b[31m",
+        "turned \\u202egnp.exe",
+        "\\x9b31m",
+        "two\nlines",
+        "für 😀",
+    ]
+    (half,) = about_rows(judged.expectations[0], 1, ({"event_id": "half \ud83d"},)).samples
+    assert half == {"event_id": "half \\ud83d"}
+    stored = json.dumps(asdict(finding), ensure_ascii=False)
+    with ledger.transaction() as session:
+        assert session.execute(text("SELECT CAST(:it AS jsonb)"), {"it": stored}).scalar_one() == json.loads(stored)
 
 
 def test_a_finding_carries_the_evidence(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
@@ -28,6 +29,7 @@ from feedmill.doctor.landing_rules import (
     Closed,
     FileChanged,
     FileGone,
+    Irregular,
     LeftRegistration,
     Misplaced,
     NotRead,
@@ -347,24 +349,49 @@ def test_a_folder_that_names_no_hour_is_named_until_its_files_are_moved(
 
 
 def test_a_file_that_cannot_be_opened_is_named_with_its_reason_until_it_can(
-    deployment: Deployment, see: Callable[[], list[Finding]]
+    deployment: Deployment, see: Callable[[], list[Finding]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(deployment.lake.landing.removeprefix("file://")) / "log" / "2026-05-01T00"
     folder.mkdir(parents=True)
-    link = folder / "a.jsonl"
-    link.symlink_to(folder / ".a.jsonl")
+    path = folder / "a.jsonl"
+    path.write_text("{}\n")
+    opened = os.open
+
+    def refused(name: Any, *options: Any, **more: Any) -> int:
+        if name == str(path):  # root, whom the tests may run as, reads other users' files
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return opened(name, *options, **more)
 
     def discover() -> None:
         landing.discover(deployment.lake.landing, deployment.sources, ["events"], deployment.ledger, datetime.now(UTC))
 
-    discover()
-    (finding,) = see()
-    assert (finding.ill, finding.names) == (Closed.ill, (link.as_uri(),))
-    assert f"1 landed file cannot be opened: {link.as_uri()} (No such file or directory)" in finding.what
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        discover()
+        (finding,) = see()
+    assert (finding.ill, finding.names) == (Closed.ill, (path.as_uri(),))
+    assert f"1 landed file cannot be opened: {path.as_uri()} (Permission denied)" in finding.what
     assert "Give Feedmill's user read access, or take the files away" in finding.mend
-    (folder / ".a.jsonl").write_text("{}\n")
     assert ills(see()) == [NotRegistered.ill]
     discover()
+    assert see() == []
+
+
+def test_what_is_no_regular_file_is_named_until_it_is_gone(
+    deployment: Deployment, see: Callable[[], list[Finding]]
+) -> None:
+    folder = Path(deployment.lake.landing.removeprefix("file://")) / "log" / "2026-05-01T00"
+    folder.mkdir(parents=True)
+    link, pipe = folder / "a.jsonl", folder / "b\n.jsonl"
+    link.symlink_to("/etc/passwd")
+    os.mkfifo(pipe)
+    (finding,) = see()
+    assert finding.ill == Irregular.ill
+    assert finding.what.endswith(
+        f"2 entries of the landing zone are not read: {link.as_uri()} (a link), file://{folder}/b\\n.jsonl (a pipe)"
+    )
+    link.unlink()
+    pipe.unlink()
     assert see() == []
 
 

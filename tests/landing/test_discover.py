@@ -8,7 +8,9 @@ import hashlib
 import io
 import logging
 import os
-import re
+import socket
+import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from feedmill.landing import discover as landing
 from feedmill.landing.discover import LandingError, LandingUnavailableError, discover, landed, verify
@@ -56,7 +59,26 @@ class Bucket(LocalFileSystem):
         return super()._open(*where, **options)
 
 
+class Store(MemoryFileSystem):
+    """An object store: keys may be anything, and no folder exists."""
+
+    protocol = "store"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.removeprefix("store://").strip("/")
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        told: dict[str, Any] = super().info(path, **options)
+        return told | {"updated": "2026-05-01T13:00:00Z"}
+
+    def find(self, path: str, **_: Any) -> dict[str, Any]:
+        below = self._strip_protocol(path)
+        return {key: self.info(key) for key in sorted(self.store) if key.startswith(f"{below}/")}
+
+
 fsspec.register_implementation("bucket", Bucket, clobber=True)
+fsspec.register_implementation("store", Store, clobber=True)
 
 
 def in_bucket(root: Path, ledger: Ledger) -> list[File]:
@@ -188,15 +210,15 @@ def test_a_file_that_is_replaced_while_it_is_looked_at_is_registered_as_what_it_
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(tmp_path, TEXT)
-    look = landing._defect
+    look = landing.look
 
-    def replaced(*arguments: Any) -> str | None:
+    def replaced(*arguments: Any) -> Any:
         path.with_name(".new").write_bytes(TEXT * 2)
         path.with_name(".new").rename(path)
         return look(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(landing, "_defect", replaced)
+        patch.setattr(landing, "look", replaced)
         assert found(tmp_path, ledger) == []
     (file,) = found(tmp_path, ledger)
     assert file.size == 2 * len(TEXT)
@@ -239,76 +261,122 @@ def test_a_misplaced_file_that_is_moved_is_landed_and_nobody_misses_it_where_it_
     assert (file.path, file.defect, HOURS.name_of(file.arrival_hour)) == (f"file://{moved}", None, HOUR)
 
 
-def test_a_truncated_gzip_tells_after_which_line_it_ends(tmp_path: Path, ledger: Ledger) -> None:
-    whole = gzip.compress(TEXT)
-    reason = defect(tmp_path, ledger, whole[:-4], "a.jsonl.gz")
-    assert reason == "truncated gzip: it ends after line 1000 without the closing checksum"
-
-
-def test_a_gzip_cut_in_its_data_is_truncated(tmp_path: Path, ledger: Ledger) -> None:
-    whole = gzip.compress(os.urandom(4000), compresslevel=0)
-    reason = defect(tmp_path, ledger, whole[:2000], "a.jsonl.gz")
-    assert reason is not None
-    assert re.fullmatch(r"truncated gzip: it ends after line \d+ without the closing checksum", reason)
-
-
-def test_a_gzip_with_a_wrong_checksum_or_rubbish_behind_it_is_broken(tmp_path: Path, ledger: Ledger) -> None:
-    whole = bytearray(gzip.compress(TEXT))
-    whole[-6] ^= 0xFF
-    reason = defect(tmp_path, ledger, bytes(whole), "a.jsonl.gz")
-    assert reason is not None
-    assert reason.startswith("broken gzip after line ")
-    assert "incorrect data check" in reason
-    reason = defect(tmp_path, ledger, gzip.compress(TEXT) + b"rubbish", "b.jsonl.gz")
-    assert reason is not None
-    assert reason.startswith("broken gzip after line 1000: ")
-    assert defect(tmp_path, ledger, b"no gzip at all", "c.jsonl.gz") is not None
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
-def test_gzip_members_one_behind_the_other_are_one_file(
-    tmp_path: Path, ledger: Ledger, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(landing, "_CHUNK", chunk)
-    member = gzip.compress(b"a\nb\n")
-    assert defect(tmp_path, ledger, member * 3, "a.jsonl.gz") is None
-    reason = defect(tmp_path, ledger, member * 2 + member[:-1], "b.jsonl.gz")
-    assert reason == "truncated gzip: it ends after line 6 without the closing checksum"
-
-
-def test_a_gzip_of_nothing_is_whole_and_an_empty_file_is_no_gzip(tmp_path: Path, ledger: Ledger) -> None:
-    assert defect(tmp_path, ledger, gzip.compress(b""), "a.jsonl.gz") is None
-    reason = defect(tmp_path, ledger, b"", "b.jsonl.gz")
-    assert reason == "truncated gzip: it ends after line 0 without the closing checksum"
-    assert defect(tmp_path, ledger, b"", "c.jsonl") is None
-
-
-def test_a_parquet_file_without_its_footer_is_not_whole(tmp_path: Path, ledger: Ledger) -> None:
-    path = tmp_path / "whole.parquet"
-    pq.write_table(pa.table({"a": [1, 2]}), path)
-    whole = path.read_bytes()
-    assert defect(tmp_path, ledger, whole, "a.parquet", "tables") is None
-    for name, content in (("b", whole[:-10]), ("c", b""), ("d", b"PAR1 rubbish PAR1")):
-        reason = defect(tmp_path, ledger, content, f"{name}.parquet", "tables")
-        assert reason is not None
-        assert reason.startswith("not a whole Parquet file: ")
-        assert "\n" not in reason
-
-
-def test_a_file_that_cannot_be_opened_stays_unregistered_and_is_named_while_the_others_are_found(
+def test_only_regular_files_are_read_whatever_else_lies_there(
     tmp_path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hour = put(tmp_path, TEXT).parent
-    (hour / "folder.jsonl").symlink_to(tmp_path)
-    (hour / "nowhere.jsonl").symlink_to(tmp_path / "later.jsonl")
+    zone, outside = tmp_path / "zone", tmp_path / "outside"
+    hour = put(zone, TEXT).parent
+    put(outside, TEXT, "secret.jsonl")
+    (hour / "inside.jsonl").symlink_to(hour / "a.jsonl")
+    (hour / "nowhere.jsonl").symlink_to(hour / "later.jsonl")
+    (hour / "out.jsonl").symlink_to(outside / "lines" / HOUR / "secret.jsonl")
+    (hour / "round.jsonl").symlink_to(hour / "round.jsonl")
+    (hour / "folder.jsonl").symlink_to(outside)
+    (hour.parent / "2026-05-01T14").symlink_to(outside / "lines" / HOUR)
+    (hour.parent / "2026-05-01T15").symlink_to(hour.parent)
+    (zone / "tables").symlink_to(outside / "lines")
+    os.mkfifo(hour / "pipe.jsonl")
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = Path.cwd()
+        os.chdir(hour)  # the path of a socket may be 107 bytes long
+        try:
+            listening.bind("socket.jsonl")
+        finally:
+            os.chdir(here)
     with caplog.at_level(logging.WARNING, "feedmill.landing.discover"):
-        assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["a.jsonl"]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"file://{hour}/{name}.jsonl cannot be opened ({why}). It is not registered until it can"
-        for name, why in (("folder", "Is a directory"), ("nowhere", "No such file or directory"))
+        assert [Path(file.path).name for file in found(zone, ledger)] == ["a.jsonl"]
+    links = ["inside.jsonl", "nowhere.jsonl", "out.jsonl", "round.jsonl", "folder.jsonl"]
+    expected = {f"file://{hour}/{name}": "a link" for name in links}
+    expected |= {f"file://{hour.parent}/2026-05-01T{number}": "a link" for number in (14, 15)}
+    expected |= {f"file://{hour}/pipe.jsonl": "a pipe", f"file://{hour}/socket.jsonl": "a socket"}
+    expected |= {f"file://{zone}/tables": "a link"}
+    assert landing.odd(zone.as_uri(), [LINES, TABLES]) == expected
+    assert {record.getMessage() for record in caplog.records} == {
+        f"{url} is {what}. Nothing of it is read" for url, what in expected.items()
+    }
+
+
+def test_what_becomes_a_link_or_a_pipe_after_it_was_listed_is_not_opened(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = put(tmp_path, TEXT)
+    (tmp_path / "secret").write_bytes(TEXT)
+    told = landing._told
+    makers: list[Callable[[], None]] = [lambda: path.symlink_to(tmp_path / "secret"), lambda: os.mkfifo(path)]
+    for make in makers:
+
+        def replaced(info: dict[str, Any], make: Callable[[], None] = make) -> list[str]:
+            path.unlink()
+            make()
+            return told(info)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(landing, "_told", replaced)
+            assert found(tmp_path, ledger) == []
+        path.unlink()
+        put(tmp_path, TEXT)
+    assert [record.getMessage().partition("(")[2] for record in caplog.records] == [
+        "it is a link). It is not registered until it can",
+        "it is a pipe). It is not registered until it can",
     ]
-    (tmp_path / "later.jsonl").write_bytes(TEXT)
-    assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["nowhere.jsonl"]
+    (file,) = found(tmp_path, ledger)
+    path.unlink()
+    path.symlink_to(tmp_path / "secret")
+    with pytest.raises(LandingError, match="changed after it was registered"):
+        verify([file])
+
+
+def test_the_landing_zone_itself_may_be_reached_by_a_link(tmp_path: Path, ledger: Ledger) -> None:
+    put(tmp_path / "zone", TEXT)
+    (tmp_path / "by-link").symlink_to(tmp_path / "zone")
+    assert len(found(tmp_path / "by-link", ledger)) == 1
+
+
+def test_a_folder_below_an_hour_may_be_as_deep_and_as_closed_as_it_likes(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = put(tmp_path, TEXT).parent
+    here = Path.cwd()
+    try:
+        os.chdir(hour)
+        for _ in range(1400):  # far longer than a path may be
+            Path("dd").mkdir()
+            os.chdir("dd")
+        Path("deep.jsonl").write_bytes(TEXT)
+    finally:
+        os.chdir(here)
+    closed = put(tmp_path, TEXT, hour="lost+found").parent
+    scandir = os.scandir
+
+    def listed(path: Any) -> Any:
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    assert [Path(file.path).name for file in found(tmp_path, ledger)] == ["a.jsonl"]
+    said = landing.odd(tmp_path.as_uri(), [LINES])
+    assert sorted(said.values()) == [
+        "a folder that cannot be listed (File name too long)",
+        "a folder that cannot be listed (Permission denied)",
+    ]
+    subprocess.run(["rm", "-rf", hour / "dd"], check=True)
+
+
+def test_a_time_that_no_calendar_has_fails_no_discovery(tmp_path: Path, ledger: Ledger) -> None:
+    ages = {"a.jsonl": -(2**62), "b.jsonl": 2**62, "c.jsonl": 1_777_000_000}
+    for name in ages:
+        put(tmp_path, TEXT, name)
+    listed = LocalFileSystem.info
+
+    def info(fs: LocalFileSystem, path: Any, **options: Any) -> dict[str, Any]:
+        told: dict[str, Any] = listed(fs, path, **options)
+        return told | {"mtime": ages.get(Path(told["name"]).name, told["mtime"])}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalFileSystem, "info", info)
+        years = [file.received_at.year for file in found(tmp_path, ledger)]
+    assert years == [1970, 2199, 2026]
 
 
 @pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied"), FileNotFoundError("a.parquet")])
@@ -383,10 +451,70 @@ def test_a_file_whose_etag_was_registered_is_unchanged_as_long_as_it_has_it(tmp_
         verify([file])
 
 
-@pytest.mark.parametrize("name", ["two words.jsonl", "100%20.jsonl", "für.jsonl", "a[1].jsonl", "a#b?.jsonl"])
-def test_a_name_is_registered_as_it_is_and_found_again(tmp_path: Path, ledger: Ledger, name: str) -> None:
-    put(tmp_path, TEXT, name)
-    (file,) = found(tmp_path, ledger)
-    assert file.path.endswith(f"/{name}")
-    verify([file])
+NAMES = (
+    *("two words.jsonl", " a ", "100%20.jsonl", "für.jsonl", "fu\u0308r.jsonl", "a[1].jsonl", "a#b?.jsonl"),
+    *("a::b.jsonl", "2026-05-01T13:00:00.jsonl", "new\nline.jsonl", "back\\slash.jsonl", "{a,b}*.jsonl", "~.jsonl"),
+    *("\u202egnp.jsonl", "x" * 249 + ".jsonl", "memory:a.jsonl", "\x01\x7f.jsonl", "$HOME.jsonl", "a=b.jsonl"),
+)
+
+
+def test_any_name_is_registered_as_it_is_and_found_again(tmp_path: Path, ledger: Ledger) -> None:
+    for name in NAMES:
+        put(tmp_path, TEXT, name)
+    files = found(tmp_path, ledger)
+    assert sorted(file.path for file in files) == sorted(f"file://{tmp_path}/lines/{HOUR}/{name}" for name in NAMES)
+    assert [file.path for file in files if file.defect] == [f"file://{tmp_path}/lines/{HOUR}/ a "]
+    verify(files)
     assert found(tmp_path, ledger) == []
+    assert {file.url for file in landed(tmp_path.as_uri(), [LINES])} == {file.path for file in files}
+
+
+def test_a_name_that_is_not_utf8_is_rejected_by_name_and_all_others_land(tmp_path: Path, ledger: Ledger) -> None:
+    hour = put(tmp_path, TEXT).parent
+    put(tmp_path, TEXT, "caf\\xe9.jsonl")
+    for name in (b"caf\xe9.jsonl", b"caf\xff.jsonl"):
+        Path(os.fsdecode(os.fsencode(hour) + b"/" + name)).write_bytes(TEXT)
+    folder = Path(os.fsdecode(os.fsencode(hour.parent) + b"/h\xe9ure"))
+    folder.mkdir()
+    (folder / "b.jsonl").write_bytes(TEXT)
+    defects = {file.path: file.defect for file in found(tmp_path, ledger)}
+    assert defects == {
+        f"file://{hour}/a.jsonl": None,
+        f"file://{hour}/caf\\xe9.jsonl": None,
+        f"file://{hour}//caf\\xe9.jsonl": "the name is not UTF-8: 'caf\\xe9.jsonl'; rename the file",
+        f"file://{hour}//caf\\xff.jsonl": "the name is not UTF-8: 'caf\\xff.jsonl'; rename the file",
+        f"file://{hour.parent}/h\\xe9ure//b.jsonl": "the name is not UTF-8: 'b.jsonl'; rename the file",
+    }
+    assert found(tmp_path, ledger) == []
+    assert {file.url for file in landed(tmp_path.as_uri(), [LINES])} == defects.keys()
+
+
+def test_a_path_longer_than_the_ledger_can_hold_is_rejected_and_all_others_land(tmp_path: Path, ledger: Ledger) -> None:
+    put(tmp_path, TEXT)
+    folder = tmp_path / "lines"
+    for _ in range(12):
+        folder = folder / os.urandom(120).hex()
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / f"{name * 240}.jsonl").write_bytes(TEXT)
+    files = found(tmp_path, ledger)
+    assert [file.defect for file in files if file.defect] == [
+        "the path is longer than 2000 bytes; move or rename the file"
+    ] * 2
+    assert len({file.path for file in files}) == 3
+    assert found(tmp_path, ledger) == []
+
+
+def test_in_a_bucket_any_name_but_one_with_two_slashes_is_read(ledger: Ledger) -> None:
+    fs = Store()
+    names = [name for name in NAMES if name != " a "]
+    for name in (*names, "/two.jsonl"):
+        key = f"/names/lines/{HOUR}/{name}"
+        fs.store[key] = MemoryFile(fs, key, TEXT)
+    files = discover("store://names", SOURCES, ["events"], ledger, NOW)
+    by_name = {file.path.partition(f"{HOUR}/")[2]: file.defect for file in files}
+    assert by_name == dict.fromkeys(names) | {
+        "/two.jsonl": "Spark cannot find a name with two slashes in a row; rename the object"
+    }
+    verify(files)
+    fs.store.clear()

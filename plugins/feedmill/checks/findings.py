@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from feedmill.checks.suite import Expectation, Severity
+from feedmill.printable import printable
 
 SAMPLES = 20
 """Failing rows kept per finding."""
@@ -17,7 +18,7 @@ _CANNOT = "cannot judge"
 
 @dataclass(frozen=True)
 class Finding:
-    """One expectation that one partition does not meet. Everything in it is JSON-safe."""
+    """One expectation that one partition does not meet. Everything in it is JSON-safe and printable."""
 
     expectation: str
     """The expectation's id in its suite."""
@@ -78,6 +79,16 @@ def different(values: Sequence[Any]) -> list[Any]:
     return found
 
 
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list | tuple):
+        return type(value)(map(_printable, value))
+    if isinstance(value, dict):
+        return {printable(key): _printable(entry) for key, entry in value.items()}
+    return value
+
+
 def _value(sample: dict[str, Any], expectation: Expectation) -> Any:
     found = [sample.get(name) for name in expectation.columns]
     return found[0] if len(found) == 1 else found
@@ -96,9 +107,9 @@ def _finding(
         type=expectation.type,
         severity=severity or expectation.severity,
         columns=expectation.columns,
-        message=message,
-        observed=observed,
+        message=printable(message),
+        observed=_printable(observed),
         unexpected_count=count,
-        samples=samples,
+        samples=_printable(samples),
         notes=expectation.notes,
     )

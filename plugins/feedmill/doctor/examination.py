@@ -47,13 +47,16 @@ def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, r
     identities = _identities(deployment, tables) if rows else {}
     looked = [table_facts(deployment, table, look, identities, now, rows) for table in tables]
     found = landing.landed(deployment.lake.landing, deployment.sources.values())
+    odd = landing.odd(deployment.lake.landing, deployment.sources.values())
     waiting, altered, misplaced = _files(deployment, found, rows)
     with deployment.ledger.transaction() as session:
         readers_of = readers(look.again(session, identities, now))
         not_read = unread(session, deployment, found)
         counter = session.execute(select(Counter)).scalar_one()
         at_work = workers(session, tables)
-    return Facts(now, counter.epoch, counter.value, looked, at_work, altered, waiting, misplaced, not_read, readers_of)
+    return Facts(
+        now, counter.epoch, counter.value, looked, at_work, altered, waiting, misplaced, odd, not_read, readers_of
+    )
 
 
 def table_facts(

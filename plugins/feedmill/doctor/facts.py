@@ -131,6 +131,8 @@ class Facts:
     waiting: Sequence[Waiting] = ()
     misplaced: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Landed files in folders that are not named after an hour, by folder; registered or not."""
+    odd: Mapping[str, str] = field(default_factory=dict)
+    """What lies in the landing zone and is no regular file, by URL: a link, a pipe, a socket, a device."""
     unread: Sequence[Unread] = ()
     """Registered files that no build has read so far."""
     readers: Mapping[FileKind, Sequence[Reader]] = field(default_factory=dict)

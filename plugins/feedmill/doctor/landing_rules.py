@@ -14,6 +14,7 @@ from feedmill.doctor.rule import Finding, Rule, counted, first_of
 from feedmill.freshness.load import picture
 from feedmill.landing import discover as landing
 from feedmill.ledger import files
+from feedmill.printable import on_one_line
 from feedmill.spec import FileKind, Table
 from feedmill.timeline import HOUR
 
@@ -75,6 +76,23 @@ class Closed(Rule[Facts]):
                 f"{counted(len(closed), 'landed file', 'landed files')} cannot be opened: {first_of(with_reasons)}",
                 "Give Feedmill's user read access, or take the files away. Until then no build registers them.",
                 [file.url for file in closed],
+            )
+
+
+class Irregular(Rule[Facts]):
+    """Something lies in the landing zone that is neither a regular file nor a folder that can be listed."""
+
+    ill = "no regular file"
+
+    def look(self, seen: Facts) -> Iterator[Finding]:
+        if seen.odd:
+            found = [f"{on_one_line(url)} ({what})" for url, what in sorted(seen.odd.items())]
+            yield self.finding(
+                "",
+                f"{counted(len(found), 'entry', 'entries')} of the landing zone {'is' if len(found) == 1 else 'are'} "
+                f"not read: {first_of(found)}",
+                "Only regular files are read, and links are never followed. Take it away, or land the file itself.",
+                sorted(seen.odd),
             )
 
 

@@ -37,6 +37,7 @@ FILES: tuple[Rule[Facts], ...] = (
     landing_rules.FileGone(),
     landing_rules.FileChanged(),
     landing_rules.Closed(),
+    landing_rules.Irregular(),
     landing_rules.NotRegistered(),
     landing_rules.Misplaced(),
     landing_rules.NotRead(),

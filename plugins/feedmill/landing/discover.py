@@ -3,16 +3,15 @@
 A file lies in ``<landing>/<source>/<YYYY-MM-DDTHH>/<name>``. The folder is the hour in which the file arrived. A file
 whose name starts with a dot or an underscore does not count as there yet. A file in any other folder is found but not
 read: it gets a defect that says where it belongs.
+
+Whoever writes logs can write anything there. So only regular files are opened, and only folders are entered: a link may
+lead out of the zone, or back into it, and a pipe waits for a writer.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import zlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -23,9 +22,12 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from feedmill.errors import Exit, FeedmillError, Turn
+from feedmill.landing.inspect import digest, look
+from feedmill.landing.names import IrregularError, irregular, located, opened, recorded, unreadable
 from feedmill.ledger import files
 from feedmill.ledger.files import FoundFile
 from feedmill.ledger.store import Ledger
+from feedmill.printable import on_one_line
 from feedmill.spec import FileKind, Source
 from feedmill.timeline import HOUR, parse
 
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from feedmill.ledger.models import File
 
 log = logging.getLogger(__name__)
-
-_CHUNK = 1 << 20
 
 
 class LandingError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
@@ -49,7 +49,10 @@ class _ReplacedError(FeedmillError, OSError, code=Exit.PROBLEM, retry=False, tur
     """A file was replaced or written to while we looked at it."""
 
 
-_OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, _ReplacedError)
+_LAST_SECOND = 7_258_118_399
+"""The last of the year 2199."""
+
+_OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, IrregularError, _ReplacedError)
 """Errors of one file, not of its storage: it was removed, is a broken link or a folder, or may not be read."""
 
 
@@ -76,7 +79,8 @@ def new_files(
     """
     fs, root = fsspec.core.url_to_fs(landing)
     wanted = [source for source in sources.values() if source.kind in set(kinds)]
-    listed = {source.name: _list(fs, root, source) for source in wanted}
+    odd: dict[str, str] = {}
+    listed = {source.name: _list(fs, root, source, odd) for source in wanted}
     candidates = [(source, path, info) for source in wanted for path, info in listed[source.name] or ()]
     with ledger.transaction() as session:
         for source in wanted:
@@ -87,16 +91,18 @@ def new_files(
                     f"{folder} is gone, but files were registered from it. Is its disk mounted? If the folder was "
                     "removed on purpose, create it again, empty"
                 )
-        known = files.known_paths(session, [fs.unstrip_protocol(path) for _, path, _ in candidates])
+        known = files.known_paths(session, [_url(fs, path) for _, path, _ in candidates])
+    for url, what in odd.items():
+        log.warning("%s is %s. Nothing of it is read", on_one_line(url), what)
     inspected = []
     for source, path, info in candidates:
-        url = fs.unstrip_protocol(path)
+        url = _url(fs, path)
         if url in known:
             continue
         try:
             inspected.append(_inspect(fs, root, source, path, info))
         except _OF_ONE_FILE as error:
-            log.warning("%s cannot be opened (%s). It is not registered until it can", url, _words(error))
+            log.warning("%s cannot be opened (%s). It is not registered until it can", on_one_line(url), _words(error))
     return inspected
 
 
@@ -120,9 +126,9 @@ def look_again(landing: str, file: File, sources: Mapping[str, Source]) -> Found
 
 def why_closed(url: str) -> str | None:
     """Why a file of the landing zone cannot be opened; None if it can, or if it is gone."""
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = located(url)
     try:
-        with fs.open(path, "rb"):
+        with opened(fs, path):
             return None
     except FileNotFoundError as error:
         return _words(error) if fs.lexists(path) else None
@@ -153,10 +159,23 @@ def landed(landing: str, sources: Iterable[Source]) -> list[Landed]:
     """
     fs, root = fsspec.core.url_to_fs(landing)
     return [
-        Landed(fs.unstrip_protocol(path), _folder_hour(root, source, path), info["size"], _modified(info))
+        Landed(_url(fs, path), _folder_hour(root, source, path), info["size"], _modified(info))
         for source in sources
-        for path, info in _list(fs, root, source) or ()
+        for path, info in _list(fs, root, source, {}) or ()
     ]
+
+
+def odd(landing: str, sources: Iterable[Source]) -> dict[str, str]:
+    """What else lies in the landing zone, by URL, and what it is: links, pipes, sockets, devices, closed folders.
+
+    Raises:
+        LandingUnavailableError: a folder cannot be listed.
+    """
+    fs, root = fsspec.core.url_to_fs(landing)
+    found: dict[str, str] = {}
+    for source in sources:
+        _list(fs, root, source, found)
+    return found
 
 
 def verify(registered: Iterable[File]) -> None:
@@ -168,7 +187,7 @@ def verify(registered: Iterable[File]) -> None:
     for file in registered:
         if file.not_read is not None:
             continue
-        fs, path = fsspec.core.url_to_fs(file.path)
+        fs, path = located(file.path)
         try:
             info = fs.info(path)
         except FileNotFoundError:
@@ -177,7 +196,7 @@ def verify(registered: Iterable[File]) -> None:
                 "lost for good, `feedmill files disown` it: then the hour is built without it"
             ) from None
         # One match is enough: the storage may have given another one first when the file was registered.
-        if info["size"] != file.size or file.etag not in _etags(fs, path, info):
+        if irregular(fs, path) or info["size"] != file.size or file.etag not in _etags(fs, path, info):
             raise LandingError(
                 f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}, so that what "
                 "was built from it cannot be rebuilt. Put the old file back, and land the new one under another name. "
@@ -186,12 +205,19 @@ def verify(registered: Iterable[File]) -> None:
             )
 
 
-def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]] | None:
-    """The files below the source's folder; None if the folder is gone. In a bucket an empty folder does not exist."""
+def _url(fs: Any, path: str) -> str:
+    return recorded(fs.unstrip_protocol(path))
+
+
+def _list(fs: Any, root: str, source: Source, odd: dict[str, str]) -> list[tuple[str, dict[str, Any]]] | None:
+    """The files below the source's folder; None if the folder is gone. In a bucket an empty folder does not exist.
+
+    What else lies there is added to ``odd``, by URL.
+    """
     folder = f"{root}/{source.name}"
     on_disk = isinstance(fs, LocalFileSystem) and type(fs).find is AbstractFileSystem.find
     try:
-        listed = _below(fs, folder) if on_disk else fs.find(folder, detail=True)
+        listed = _below(fs, folder, odd) if on_disk else fs.find(folder, detail=True)
     except FileNotFoundError:
         return None if on_disk else []
     except OSError as error:
@@ -207,15 +233,41 @@ def _list(fs: Any, root: str, source: Source) -> list[tuple[str, dict[str, Any]]
     ]
 
 
-def _below(fs: LocalFileSystem, folder: str) -> dict[str, dict[str, Any]]:
-    """The same as fsspec's ``find``, but errors of listing a folder are raised. fsspec's own walk ignores them."""
+def _below(fs: LocalFileSystem, top: str, odd: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """What :meth:`find` gives, but with the errors of listing a folder, and without following links.
+
+    Only the errors of the source's own folder and of hours count: nothing that is read lies in others.
+    """
+    if (what := irregular(fs, top)) is not None:
+        odd[_url(fs, top)] = what
+        raise FileNotFoundError(top)
     listed: dict[str, dict[str, Any]] = {}
-    for info in fs.ls(folder, detail=True):
-        if info["type"] != "directory":
-            listed[info["name"]] = info
-        elif not _hidden(PurePosixPath(info["name"]).name):
-            with suppress(FileNotFoundError):  # it was removed just now
-                listed |= _below(fs, info["name"])
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            if folder == top:
+                raise
+            continue  # it was removed just now
+        except OSError as error:
+            if folder == top or (
+                PurePosixPath(folder).parent == PurePosixPath(top) and _hour(PurePosixPath(folder).name)
+            ):
+                raise
+            odd[_url(fs, folder)] = f"a folder that cannot be listed ({_words(error)})"
+            continue
+        for info in entries:
+            path = info["name"]
+            if _hidden(PurePosixPath(path).name):
+                continue
+            if info["type"] == "directory":
+                folders.append(path)
+            elif info["type"] == "file":
+                listed[path] = info
+            else:
+                odd[_url(fs, path)] = irregular(fs, path) or "gone"
     return listed
 
 
@@ -227,15 +279,20 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
     fs.invalidate_cache(path)  # fsspec caches a bucket's listing, and would answer from it
     info = fs.info(path)
     hour = _folder_hour(root, source, path)
+    told = _told(info)
+    defect = unreadable(fs.unstrip_protocol(path)) or (_misplaced(root, source, path) if hour is None else None)
+    if defect is None or not told:
+        with opened(fs, path) as stream:
+            looked = look(stream, path, info["size"], source if defect is None else None)
     found = FoundFile(
-        path=fs.unstrip_protocol(path),
+        path=_url(fs, path),
         source=source.name,
         kind=source.kind,
         folder_hour=hour,
         size=info["size"],
-        etag=_etags(fs, path, info)[0],
+        etag=told[0] if told else looked.digest,
         received_at=_modified(listed),
-        defect=_misplaced(root, source, path) if hour is None else _defect(fs, source, path),
+        defect=defect or looked.defect,
     )
     # Otherwise the size could belong to one file and the digest to another, and no build would accept the file.
     fs.invalidate_cache(path)
@@ -248,23 +305,31 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
 def _folder_hour(root: str, source: Source, path: str) -> datetime | None:
     """The hour in the name of the file's folder; None if the name is not an hour."""
     parts = PurePosixPath(path).relative_to(f"{root}/{source.name}").parts
+    return _hour(parts[0]) if len(parts) == 2 else None
+
+
+def _hour(name: str) -> datetime | None:
+    """The hour that a folder's name says; None if it says none."""
     try:
-        hour = parse(parts[0]) if len(parts) == 2 else None
+        hour = parse(name)
     except ValueError:
         return None
-    return hour if hour is not None and HOUR.name_of(hour) == parts[0] else None
+    return hour if HOUR.name_of(hour) == name else None
 
 
 def _misplaced(root: str, source: Source, path: str) -> str:
-    folder = PurePosixPath(path).parent.relative_to(root)
+    folder = on_one_line(str(PurePosixPath(path).parent.relative_to(root)))
     return (
-        f"not read: the folder {str(folder)!r} is not named by an arrival hour, such as {source.name}/2026-05-01T13; "
+        f"not read: the folder '{folder}' is not named by an arrival hour, such as {source.name}/2026-05-01T13; "
         f"move the file, or land it with feedmill land --source {source.name}"
     )
 
 
 def _modified(info: dict[str, Any]) -> datetime:
-    """The file's modification time. Local disks give seconds, object stores a datetime or ISO text."""
+    """The file's modification time. Local disks give seconds, object stores a datetime or ISO text.
+
+    Anybody can set it on a disk: a time that is none, or that no calendar has, is the nearest that a table can hold.
+    """
     for key in ("mtime", "LastModified", "updated", "last_modified"):
         value = info.get(key)
         if isinstance(value, datetime):
@@ -272,76 +337,21 @@ def _modified(info: dict[str, Any]) -> datetime:
         if isinstance(value, str):
             return parse(value)
         if isinstance(value, int | float):
-            return datetime.fromtimestamp(value, UTC)
+            return datetime.fromtimestamp(min(max(value, 0), _LAST_SECOND), UTC)
     raise LandingError(f"{info.get('name')}: the storage gives no modification time")
 
 
 def _etags(fs: Any, path: str, info: dict[str, Any]) -> list[str]:
-    """What the storage says about the file's content; values that depend on the content alone come first. A local disk
-    says nothing, so we compute a digest.
+    """What identifies the file's content: what the storage tells or, since a local disk tells nothing, our digest."""
+    if told := _told(info):
+        return told
+    with opened(fs, path) as stream:
+        return [digest(stream)]
+
+
+def _told(info: dict[str, Any]) -> list[str]:
+    """What the storage tells about the file, first what depends on its content only.
 
     An etag comes last because GCS gives each upload a new one: the same bytes, put back, would count as changed.
     """
-    told = [str(info[key]) for key in ("md5Hash", "crc32c", "etag", "ETag") if info.get(key)]
-    return told or [_digest(fs, path)]
-
-
-def _digest(fs: Any, path: str) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    with fs.open(path, "rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _defect(fs: Any, source: Source, path: str) -> str | None:
-    """Why the file cannot be read to its end; None if it can. No part of a broken file is ever read."""
-    if not path.endswith(source.suffixes):
-        return f"{source.name} takes {', '.join(source.suffixes)} files; this is {PurePosixPath(path).name}"
-    if source.layout == "parquet":
-        return _parquet_defect(fs, path)
-    return _gzip_defect(fs, path) if path.endswith(".gz") else None
-
-
-def _parquet_defect(fs: Any, path: str) -> str | None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    # We read the bytes ourselves, so that the storage's errors come through. Arrow raises OSError for a broken footer,
-    # too, and a temporary fault must not become a defect, which is permanent.
-    with fs.open(path, "rb") as stream:
-        footer = _footer(stream)
-    try:
-        pq.ParquetFile(pa.BufferReader(footer))
-    except (pa.ArrowException, OSError) as error:
-        return f"not a whole Parquet file: {str(error).splitlines()[0]}"
-    return None
-
-
-def _footer(stream: Any) -> bytes:
-    """The footer, as long as the last 8 bytes say, and those 8 bytes; at most the whole file."""
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, size - 8))
-    end: bytes = stream.read()
-    if not end.endswith(b"PAR1"):
-        return end
-    stream.seek(max(0, size - 8 - int.from_bytes(end[:4], "little")))
-    footer: bytes = stream.read()
-    return footer
-
-
-def _gzip_defect(fs: Any, path: str) -> str | None:
-    """Decompress to the end. Spark would fail the whole build or, with another setting, silently lose the rest."""
-    lines = 0
-    decoder = zlib.decompressobj(wbits=31)
-    try:
-        with fs.open(path, "rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                while chunk:
-                    lines += decoder.decompress(chunk).count(b"\n")
-                    chunk = decoder.unused_data if decoder.eof else b""
-                    if chunk:  # another member: a gzip file may be several in a row
-                        decoder = zlib.decompressobj(wbits=31)
-    except zlib.error as error:
-        return f"broken gzip after line {lines}: {error}"
-    return None if decoder.eof else f"truncated gzip: it ends after line {lines} without the closing checksum"
+    return [str(info[key]) for key in ("md5Hash", "crc32c", "etag", "ETag") if info.get(key)]
