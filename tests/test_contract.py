@@ -274,6 +274,7 @@ def test_the_defaults_of_every_task_change_on_purpose_only(parsed: dict[str, Any
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=10),
+        "weight_rule": "absolute",
     } == DEFAULTS
     of_tasks = {
         (task["retries"], task["retry_delay"], task["backoff"], task["max_retry_delay"])

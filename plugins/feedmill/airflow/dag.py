@@ -22,8 +22,15 @@ DEFAULTS: dict[str, Any] = {
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),
+    # The task's own weight. Airflow's default adds those of the tasks after it, so that a build of tier 3 would have
+    # that of a publish of tier 1.
+    "weight_rule": "absolute",
 }
 """The settings of every task of every table."""
+
+PRIORITY = {1: 30, 2: 20, 3: 10}
+"""By tier: who gets the next free slot. Among tasks of one tier Airflow takes the oldest logical date first, and last
+those of runs without one, as restatements are."""
 
 LATEST = True
 """A cleared task runs today's code. Without this, Airflow runs the code of the day when the run was created, wherever
@@ -53,7 +60,7 @@ def table_dag(table: Table) -> DAG:
         catchup=since is not None,
         max_active_runs=ACTIVE_RUNS,
         rerun_with_latest_version=LATEST,
-        default_args={**DEFAULTS, "owner": table.maintainer.name},
+        default_args={**DEFAULTS, "owner": table.maintainer.name, "priority_weight": PRIORITY[table.tier]},
         owner_links={table.maintainer.name: table.maintainer.link},
         tags={f"maintainer:{table.maintainer.name}", f"tier:{table.tier}", f"schema:{table.schema}"},
         params={

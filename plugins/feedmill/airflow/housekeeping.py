@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, CronTriggerTimetable
 
 from feedmill.airflow.dag import DEFAULTS, LATEST
-from feedmill.airflow.operators import SPARK_POOL, TableOperator
+from feedmill.airflow.operators import SPARK_POOL, SparkOperator
 from feedmill.airflow.timetable import FIRST
 from feedmill.spec import Table
 
@@ -25,31 +25,20 @@ Every step can be killed and repeated. A red task does no harm today: clear it. 
 """
 
 
-class KeepHouse(TableOperator):
+class KeepHouse(SparkOperator):
     """One table's housekeeping."""
 
     ui_color = "#c3bef0"
 
     def __init__(self, **kwargs: Any):
         super().__init__(pool=SPARK_POOL, **kwargs)
-        self.session_id: str | None = None
 
     def execute(self, context: Context) -> list[str]:  # noqa: ARG002 - Airflow's signature
         """Do every step; the task's result says what each step did."""
         from feedmill.housekeeping.house import keep_house
 
         deployment, table = self.opened()
-        return keep_house(table, deployment, datetime.now(UTC), self._started)
-
-    def on_kill(self) -> None:
-        """Stop the Spark procedure too when the running task is cleared, marked or timed out."""
-        if self.session_id is not None:
-            from feedmill.spark.session import interrupt
-
-            interrupt(self.session_id)
-
-    def _started(self, session_id: str) -> None:
-        self.session_id = session_id
+        return keep_house(table, deployment, datetime.now(UTC), self.started)
 
 
 def housekeeping_dag(tables: Iterable[Table]) -> DAG:

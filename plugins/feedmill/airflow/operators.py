@@ -105,6 +105,27 @@ def no_vain_retry() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
+class SparkOperator(TableOperator):
+    """An operator that works in Spark, and leaves nothing at work there when its task is ended."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.session_id: str | None = None
+        self.killed = False
+
+    def on_kill(self) -> None:
+        """Stop the Spark queries too when the running task is cleared, marked or timed out."""
+        self.killed = True
+        if self.session_id is not None:
+            from feedmill.spark.session import interrupt
+
+            interrupt(self.session_id)
+
+    def started(self, session_id: str) -> None:
+        """Note the Spark session that is to be stopped."""
+        self.session_id = session_id
+
+
 class WaitForInputs(TableOperator):
     """Returns at once if all inputs of the range are published; else waits in the triggerer."""
 
@@ -134,15 +155,13 @@ class WaitForInputs(TableOperator):
         self.execute(context)
 
 
-class Build(TableOperator):
+class Build(SparkOperator):
     """Builds the range on its own branch; the task's result is the build's id."""
 
     ui_color = "#f2c14e"
 
     def __init__(self, **kwargs: Any):
         super().__init__(pool=SPARK_POOL, **kwargs)
-        self.session_id: str | None = None
-        self.killed = False
 
     def execute(self, context: Context) -> str:
         """Build; if another build works on these partitions, wait for it without holding a slot."""
@@ -155,7 +174,7 @@ class Build(TableOperator):
         span = range_of(table, context)
         try:
             with no_vain_retry():
-                built = build(Job(table, span, deployment, owner_of(context)), self._started, lambda: self.killed)
+                built = build(Job(table, span, deployment, owner_of(context)), self.started, lambda: self.killed)
         except ClaimedError as error:
             self.log.info("%s", error)
             _defer(self, Wait(table, span, owner_of(context), datetime.now(UTC)), "resume")
@@ -168,19 +187,8 @@ class Build(TableOperator):
             raise AirflowFailException(event["why"])
         return self.execute(context)
 
-    def on_kill(self) -> None:
-        """Stop the Spark queries too when the running task is cleared, marked or timed out."""
-        self.killed = True
-        if self.session_id is not None:
-            from feedmill.spark.session import interrupt
 
-            interrupt(self.session_id)
-
-    def _started(self, session_id: str) -> None:
-        self.session_id = session_id
-
-
-class Check(TableOperator):
+class Check(SparkOperator):
     """Judges the build's branch. Fails if it holds a partition; `publish` still publishes the others."""
 
     ui_color = "#9bc53d"
@@ -197,7 +205,7 @@ class Check(TableOperator):
         deployment, table = self.opened()
         build_id = build_of(context)
         with no_vain_retry():
-            checked = check(table, build_id, deployment)
+            checked = check(table, build_id, deployment, self.started)
         self.page_link = page_link(table, build_id)
         self.log.info("%s Page: %s", checked.sentence, self.page_link)
         if evidence := checked.evidence():

@@ -34,6 +34,7 @@ from feedmill.ledger.builds import ClaimedError, Written
 from feedmill.ledger.claims import HEARTBEAT
 from feedmill.ledger.pins import beside_snapshots
 from feedmill.spark import session
+from feedmill.spark.pools import pool_of
 from feedmill.spec import FileKind, Files, Input
 from feedmill.timeline import HOUR, parse
 
@@ -142,13 +143,14 @@ def _try(job: Job, started: Callable[[str], None], stopped: Callable[[], bool], 
         begun = builds.begin(transaction, table, span, job.owner, code)
     started(begun.session_id)
     log.info("build %s of %s %s begins at number %d", begun.id, table.name, span, begun.begin)
+    pool = pool_of(table, span, datetime.now(UTC))
     try:
         with ledger.transaction() as transaction:
             # Once, for all passes and for the pins: what is decided about a file meanwhile is the next build's.
             read = files.read_by(transaction, table, span, begun.begin)
         with _heartbeat(deployment, begun):
             try:
-                with session.session_of(begun.session_id) as spark:
+                with session.session_of(begun.session_id, pool) as spark:
                     head, partitions = _write(job, begun, read, spark)
             except Exception as error:
                 if stopped() or not _quarantined(job, begun, suspects.Search(job, read, started), error):

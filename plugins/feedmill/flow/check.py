@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from feedmill.flow.rows import frames
 from feedmill.ledger import builds, quarantine, verdicts
 from feedmill.ledger.models import Build
 from feedmill.spark import session
+from feedmill.spark.pools import pool_of
 from feedmill.spec import Files, Table
 from feedmill.timeline import Range, runs
 
@@ -78,8 +80,13 @@ class Checked:
         return "\n".join(lines)
 
 
-def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
+def check(
+    table: Table, build_id: str, deployment: Deployment, started: Callable[[str], None] = lambda _: None
+) -> Checked:
     """Judge every partition of the build's snapshot, record the verdicts, and write the page.
+
+    ``started`` is called with the Spark session's id, if there is one, so that a caller that is asked to stop can
+    interrupt it.
 
     Raises:
         NothingToCheckError: the build is not done, or belongs to another table; or its branch was dropped.
@@ -102,7 +109,7 @@ def check(table: Table, build_id: str, deployment: Deployment) -> Checked:
     span = Range(build.range_start, build.range_end, table.every)
     engine = "pandas" if rows <= PANDAS_ROWS else "Spark"
     log.info("judging %d rows of build %s in %s", rows, build_id, engine)
-    judged = _judge(table, build, span, suite, engine, deployment)
+    judged = _judge(table, build, span, suite, engine, deployment, started)
     if _holds_files(table, deployment):
         suite, judged = with_files(suite), _with_files(table, build, judged, deployment)
     with deployment.ledger.transaction() as transaction:
@@ -143,13 +150,23 @@ def _with_files(table: Table, build: Build, judged: list[Verdict], deployment: D
     return [about_files(verdict, by_partition[verdict.partition]) for verdict in judged]
 
 
-def _judge(table: Table, build: Build, span: Range, suite: Suite, engine: str, deployment: Deployment) -> list[Verdict]:
+def _judge(
+    table: Table,
+    build: Build,
+    span: Range,
+    suite: Suite,
+    engine: str,
+    deployment: Deployment,
+    started: Callable[[str], None],
+) -> list[Verdict]:
     column = deployment.lake.ddl(table).partition_column
     partitions = list(span.partitions())
     assert build.snapshot_id is not None
     if engine == "pandas":
         rows = frame_from_arrow(deployment.lake.read(table, build.snapshot_id, span))
         return judge(suite, rows, partitions, column)
-    with session.session_of(str(uuid.uuid4())) as spark:
+    session_id = str(uuid.uuid4())
+    started(session_id)
+    with session.session_of(session_id, pool_of(table, span, datetime.now(UTC))) as spark:
         frame: DataFrame = spark.read.option("versionAsOf", str(build.snapshot_id)).table(f"{CATALOG}.{table.name}")
         return judge(suite, frame.filter(frames.condition(deployment.lake.ddl(table), span)), partitions, column)

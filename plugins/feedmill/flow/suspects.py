@@ -43,6 +43,7 @@ from feedmill.ledger.models import File
 from feedmill.ledger.quarantine import Defect
 from feedmill.spark import session
 from feedmill.spark.failures import may_be_of_content, root_cause
+from feedmill.spark.pools import pool_of
 from feedmill.spec import FileKind, Files, Source
 from feedmill.timeline import HOUR
 
@@ -96,7 +97,7 @@ class Search:
         found: dict[str, Defect] = {}
         session_id = str(uuid.uuid4())
         self.started(session_id)
-        with session.session_of(session_id) as spark:
+        with session.session_of(session_id, pool_of(self.job.table, self.job.span, datetime.now(UTC))) as spark:
             for name, files in sorted(by_source.items()):
                 source = self.job.deployment.sources[name]
                 identity = reader(name, self.job.deployment.project)

@@ -10,13 +10,21 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from feedmill.connections import ICEBERG
 from feedmill.local import preflight
 from feedmill.local.home import Home, StackError, write_private
 from feedmill.local.process import Component, stop, wait_until
 from feedmill.spark.java import MODULE_OPTIONS, network_options, spark_home
+from feedmill.spark.pools import allocations
 from feedmill.spark.properties import ONE_MACHINE, package_settings, properties_text, secrets_of, session_settings
+
+REAP_SECONDS = 60
+"""So long may a cancelled task go on until the server is started anew."""
+
+UNSTOPPABLE = "could not be stopped within"
+"""What Spark writes to its log about a cancelled task that went on for so long."""
 
 
 class SparkServer:
@@ -37,6 +45,10 @@ class SparkServer:
     def url(self) -> str:
         """The address for clients, with the token. It uses the name localhost: see Connection.spark_url."""
         return f"sc://localhost:{self.port}/;token={self.home.env()['FEEDMILL_SPARK_TOKEN']}"
+
+    @property
+    def _allocations(self) -> Path:
+        return self.folder / "pools.xml"
 
     def ready(self) -> bool:
         """Whether it listens."""
@@ -85,6 +97,7 @@ class SparkServer:
         """The server's command line. Also writes the properties file that it names."""
         scratch = self.folder / "tmp"
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._allocations.write_text(allocations())
         properties, log_settings = self.folder / "spark.properties", self.folder / "log4j2.properties"
         settings = self.settings()
         write_private(properties, properties_text(settings))
@@ -138,6 +151,14 @@ class SparkServer:
             "spark.connect.execute.manager.maintenanceInterval": "5s",
             # Spark opens ports of its own, which any user of the machine can reach. It makes a secret and keeps it.
             "spark.authenticate": "true",
+            # A small build is not to wait until a large one has handed out its last task.
+            "spark.scheduler.mode": "FAIR",
+            "spark.scheduler.allocation.file": self._allocations.as_uri(),
+            # A task that was cancelled may not notice it: it looks between two rows, and one row may take hours. On a
+            # cluster its executor ends; here Spark only says so in its log, and the supervisor starts a new server.
+            "spark.task.reaper.enabled": "true",
+            "spark.task.reaper.killTimeout": f"{REAP_SECONDS}s",
+            "spark.task.reaper.threadDump": "false",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.ui.enabled": "false",

@@ -3,6 +3,9 @@
 If the server is out of memory, it ends, for all its clients, and the supervisor starts it again. If it keeps dying, the
 pauses are 1, 2, 4 … 30 seconds. A server that already runs is adopted, so the supervisor may be killed too.
 It also keeps the logs of the whole stack small.
+
+A server with a cancelled task that does not end is stopped and started again. The task would hold a core until somebody
+noticed, and the builds of the others are tried again.
 """
 
 from __future__ import annotations
@@ -17,13 +20,44 @@ from types import FrameType
 from feedmill.local import logs
 from feedmill.local.home import Home
 from feedmill.local.process import stop
-from feedmill.local.spark import SparkServer
+from feedmill.local.spark import REAP_SECONDS, UNSTOPPABLE, SparkServer
 
 LONGEST_PAUSE = 30.0
 STEADY = 60.0
 """If a server ran for this many seconds, it was fine, and the next pause is a short one again."""
 
 log = logging.getLogger("feedmill.local.supervisor")
+
+
+class Log:
+    """A log that grows, and is moved aside or emptied at times."""
+
+    def __init__(self, path: Path):
+        """What it holds already is old."""
+        self.path = path
+        self.place = self._state()
+
+    def news(self) -> str:
+        """What was written since the last call."""
+        file, size = self._state()
+        known, end = self.place
+        begin = end if file == known and size >= end else 0
+        self.place = file, size
+        if begin == size:
+            return ""
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(begin)
+                return stream.read(size - begin).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _state(self) -> tuple[int, int]:
+        try:
+            state = self.path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return state.st_ino, state.st_size
 
 
 def supervise(server: SparkServer) -> None:
@@ -52,11 +86,15 @@ def supervise(server: SparkServer) -> None:
             else:
                 log.warning("adopted the server, pid %d", server.component.pid())
                 begun = time.monotonic()
+            said = Log(server.home.logs / f"{server.component.name}.log")
             while server.component.pid() is not None:
+                time.sleep(0.5)
+                if UNSTOPPABLE in said.news():
+                    log.warning("a cancelled task goes on for more than %d s; the server is stopped", REAP_SECONDS)
+                    stop([server.component], grace=2)
                 if time.monotonic() - looked > logs.EVERY:
                     logs.bound(server.home)
                     looked = time.monotonic()
-                time.sleep(0.5)
             pause = 1.0 if time.monotonic() - begun > STEADY else min(LONGEST_PAUSE, max(1.0, pause * 2))
     finally:
         stop([server.component], grace=10)

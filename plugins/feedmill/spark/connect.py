@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlparse
 
 from feedmill.connections import SPARK, Connection
+from feedmill.spark import pools
 from feedmill.spark.failures import SparkUnavailableError
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def connect(url: str, session_id: str, ca_file: str | None = None) -> SparkSessi
 
 
 @contextmanager
-def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession]:
-    """A session on the connection's server, closed at the end.
+def session_on(connection: Connection, session_id: str, pool: str | None = None) -> Iterator[SparkSession]:
+    """A session on the connection's server, closed at the end. Its jobs are in the ``pool``.
 
     Raises:
         SparkUnavailableError: the server does not answer, or died meanwhile.
@@ -92,6 +93,8 @@ def session_on(connection: Connection, session_id: str) -> Iterator[SparkSession
     session = connect(url, session_id, connection.extra.get("ca_file"))
     _log_progress(session)
     try:
+        if pool is not None:
+            session.conf.set(pools.SETTING, pool)
         yield session
     except Exception as error:
         if _went_away(error):

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
 
 
-def session_of(session_id: str) -> AbstractContextManager[SparkSession]:
+def session_of(session_id: str, pool: str | None = None) -> AbstractContextManager[SparkSession]:
     """A try's session on the ``spark_default`` connection, closed at the end.
+
+    ``pool`` is its share of a Connect server, see :mod:`feedmill.spark.pools`. An application has its Spark to itself.
 
     Raises:
         SparkUnavailableError: Spark does not answer, does not start, or died meanwhile.
@@ -25,7 +27,7 @@ def session_of(session_id: str) -> AbstractContextManager[SparkSession]:
     connection = _connection()
     if connection.conn_type == SPARK_SUBMIT_TYPE:
         return submit.session_on(connection, session_id)
-    return connect.session_on(connection, session_id)
+    return connect.session_on(connection, session_id, pool)
 
 
 def interrupt(session_id: str) -> None:
