@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text, update
 
+from feedmill.freshness.facts import AirflowFacts
 from feedmill.freshness.load import Look, picture
 from feedmill.freshness.states import Picture, State
 from feedmill.ledger import builds, files, publishes, quarantine, verdicts
@@ -43,12 +44,28 @@ class World:
         self.ledger = ledger
         self.begun: list[str] = []
         self.files = 0
+        self.codes = {table.name: "code" for table in TABLES}
+        self.airflow: AirflowFacts | None = None
 
     def begin(self, table: Table, partition: datetime) -> None:
         with self.ledger.transaction() as session:
             owner = f"{table.name}/{len(self.begun)}"
             session.execute(update(Claim).values(heartbeat_at=func.now() - 2 * CLAIM_EXPIRES))
-            self.begun.append(builds.begin(session, table, table.one(partition), owner, "code").id)
+            code = self.codes[table.name]
+            self.begun.append(builds.begin(session, table, table.one(partition), owner, code).id)
+
+    def build(self, at: tuple[Table, datetime], how: str, shift: int) -> None:
+        """A build from its begin to its end."""
+        self.begin(*at)
+        self.end(len(self.begun) - 1, how, shift)
+
+    def rewrite(self, table: Table) -> None:
+        """A person changes the table's code."""
+        self.codes[table.name] += "'"
+
+    def hear(self, airflow: AirflowFacts | None) -> None:
+        """Airflow says something else, or does not answer."""
+        self.airflow = airflow
 
     def end(self, which: int, how: str, shift: int) -> None:
         """The chosen build ends: built, failed or stopped; then it is checked, and published or accepted."""
@@ -114,15 +131,24 @@ class World:
 HOURS = st.sampled_from([DAY_1 + hours(n) for n in range(9)])
 SMALL = st.integers(0, 6)
 ENDS = st.sampled_from(["published", "published", "built", "failed", "stopped", "held", "accepted"])
+DAGS = st.sets(st.sampled_from([table.dag_id for table in TABLES]))
+AIRFLOWS = st.none() | st.builds(
+    AirflowFacts,
+    paused=DAGS,
+    alive=st.sets(st.tuples(st.sampled_from(list(TABLES)), SMALL).map(lambda at: f"{at[0].name}/{at[1]}")),
+)
 STEPS = st.one_of(
     st.tuples(st.just("begin"), st.sampled_from(PARTITIONS)).map(lambda s: (s[0], *s[1])),
     st.tuples(st.just("end"), SMALL, ENDS, SMALL),
-    st.tuples(st.just("end"), SMALL, ENDS, SMALL),
+    st.tuples(st.just("build"), st.sampled_from(PARTITIONS), ENDS, SMALL),
+    st.tuples(st.just("build"), st.sampled_from(PARTITIONS), st.just("published"), SMALL),
     st.tuples(st.just("land"), HOURS),
     st.tuples(st.just("rule"), SMALL, st.sampled_from(["declare", "disown", "readmit"])),
     st.tuples(st.just("forget"), HOURS),
     st.tuples(st.just("expire"), SMALL),
     st.tuples(st.just("die"), SMALL),
+    st.tuples(st.just("rewrite"), st.sampled_from(list(TABLES))),
+    st.tuples(st.just("hear"), AIRFLOWS),
     st.tuples(st.just("look"), st.integers(0, 30)),
 )
 
@@ -163,10 +189,10 @@ def test_a_warm_look_equals_a_cold_one_after_any_changes(ledger: Ledger, steps: 
                 getattr(world, verb)(*values)
             if often or verb == "look":
                 with ledger.transaction() as session:
-                    after = warm.again(session, {t.name: "code" for t in TABLES}, now)
+                    after = warm.again(session, dict(world.codes), now, world.airflow)
                     found = seen(after)
                 with ledger.transaction() as session:
-                    assert found == seen(picture(session, TABLES, {t.name: "code" for t in TABLES}, now))
+                    assert found == seen(picture(session, TABLES, dict(world.codes), now, world.airflow))
         ledger.engine.dispose()
 
 
