@@ -13,7 +13,7 @@ from feedmill.airflow.operators import Build, no_vain_retry
 from feedmill.deployment import Deployment, project_path
 from feedmill.flow.wait import FrozenError
 from feedmill.lake.schema import DdlError
-from feedmill.landing.discover import LandingUnavailableError
+from feedmill.landing.listing import LandingUnavailableError
 from feedmill.ledger.store import Ledger
 from feedmill.spark.failures import SparkUnavailableError
 

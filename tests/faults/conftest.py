@@ -65,7 +65,7 @@ def clean_rows(ground: Ground) -> Callable[..., Rows]:
         for name in HOURLY:
             ground.deployment.lake.catalog.drop_table(name)
         with ground.deployment.ledger.engine.begin() as connection:
-            names = "files, sealed_hours, builds, claims, publishes, partitions, touches, intents, verdicts"
+            names = "files, folders, sealed_hours, builds, claims, publishes, partitions, touches, intents, verdicts"
             connection.exec_driver_sql(f"TRUNCATE {names} CASCADE")
 
     def of(*names: str, span: Range | None = None) -> Rows:

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -48,20 +50,32 @@ def at_work(server: SparkServer, query: str) -> Iterator[tuple[subprocess.Popen[
     env = {**os.environ, "PYTHONPATH": path}
     client = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     with at_once([client]):
-        # For a while: planning is work too, and a task that has only just begun is easily stopped.
-        until(lambda: all(cores(server) > 0.7 for _ in range(6)), 90, "the query")
+        # A second of it: a task that has only just begun is easily stopped.
+        before = spent(server)
+        until(lambda: grown(before, spent(server)) > 1, 120, "the query")
         yield client, session_id
 
 
-def cores(server: SparkServer) -> float:
-    """How many cores the server has used for half a second."""
+def spent(server: SparkServer) -> dict[int, float]:
+    """The processor seconds of the threads in which the server's tasks run, whatever else the machine does."""
+    found: dict[int, float] = {}
     pid = server.component.pid()
-    return 0.0 if pid is None else float(psutil.Process(pid).cpu_percent(0.5)) / 100
+    with suppress(psutil.NoSuchProcess, FileNotFoundError):  # a thread or the server has just ended
+        for thread in psutil.Process(pid).threads() if pid is not None else ():
+            if Path(f"/proc/{pid}/task/{thread.id}/comm").read_text().startswith("Executor task"):
+                found[thread.id] = thread.user_time + thread.system_time
+    return found
+
+
+def grown(before: dict[int, float], after: dict[int, float]) -> float:
+    return sum(seconds - before.get(thread, 0.0) for thread, seconds in after.items())
 
 
 def is_idle(server: SparkServer) -> bool:
-    """For a second and a half: between two stages it is so for a moment, too."""
-    return all(cores(server) < 0.3 for _ in range(3))
+    """Whether no task works, for a second and a half: between two stages it is so for a moment, too."""
+    before = spent(server)
+    time.sleep(1.5)
+    return grown(before, spent(server)) < 0.05
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from sqlalchemy import func, select, text, update
 from feedmill.freshness.facts import AirflowFacts
 from feedmill.freshness.load import Look, picture
 from feedmill.freshness.states import Picture, State
-from feedmill.ledger import builds, files, publishes, quarantine, verdicts
+from feedmill.ledger import builds, files, forget, publishes, quarantine, verdicts
 from feedmill.ledger.builds import Written
 from feedmill.ledger.claims import CLAIM_EXPIRES
 from feedmill.ledger.files import FoundFile
-from feedmill.ledger.models import Claim, Partition, Touch
+from feedmill.ledger.models import Build, Claim, Partition, Touch
 from feedmill.ledger.publishes import Moved
 from feedmill.ledger.quarantine import DecisionError, Defect
 from feedmill.ledger.store import Ledger
@@ -72,7 +72,9 @@ class World:
         if not self.begun:
             return
         with self.ledger.transaction() as session:
-            build = builds.get(session, self.begun[which % len(self.begun)])
+            build = session.get(Build, self.begun[which % len(self.begun)])
+            if build is None:  # forgotten
+                return
             touched = {build.range_start: 5, build.range_start - hours(shift): 1}
             touches = touched if build.table_name == LANDED.name else None
             written = Written(build.range_start, shift, f"d{shift}", touches)
@@ -122,6 +124,16 @@ class World:
                 row.expired_at = NOW
                 session.query(Touch).filter_by(table_name=row.table_name, partition=row.partition, rows=0).delete()
 
+    def tidy(self, _: int) -> None:
+        """Housekeeping forgets the builds that say nothing any more: no state may change."""
+        with self.ledger.transaction() as session:
+            before = seen(picture(session, TABLES, dict(self.codes), NOW, self.airflow))
+        for table in TABLES:
+            with self.ledger.transaction() as session:
+                forget.builds(session, table, datetime(2100, 1, 1, tzinfo=UTC), DAY_1 - days(1), [])
+        with self.ledger.transaction() as session:
+            assert seen(picture(session, TABLES, dict(self.codes), NOW, self.airflow)) == before
+
     def die(self, _: int) -> None:
         """No build that runs gives a sign of life any more."""
         with self.ledger.transaction() as session:
@@ -149,6 +161,7 @@ STEPS = st.one_of(
     st.tuples(st.just("die"), SMALL),
     st.tuples(st.just("rewrite"), st.sampled_from(list(TABLES))),
     st.tuples(st.just("hear"), AIRFLOWS),
+    st.tuples(st.just("tidy"), SMALL),
     st.tuples(st.just("look"), st.integers(0, 30)),
 )
 

@@ -23,7 +23,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from feedmill.landing import discover as landing
-from feedmill.landing.discover import LandingError, LandingUnavailableError, discover, landed, verify
+from feedmill.landing.discover import LandingError, discover, landed, verify
+from feedmill.landing.listing import LandingUnavailableError
 from feedmill.ledger.models import File
 from feedmill.ledger.store import Ledger
 from feedmill.spec import Source

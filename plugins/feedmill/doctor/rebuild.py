@@ -51,7 +51,7 @@ from feedmill.lake.commits import Commit, commits
 from feedmill.landing import discover as landing
 from feedmill.ledger import files, publishes
 from feedmill.ledger.files import FoundFile
-from feedmill.ledger.models import Build, Claim, Counter, Intent, Partition, Publish
+from feedmill.ledger.models import Build, Claim, Counter, Folder, Intent, Partition, Publish
 from feedmill.ledger.store import Ledger, lock_counter
 from feedmill.spec import KINDS, FileKind, Map, Table
 
@@ -99,6 +99,8 @@ def rebuild(deployment: Deployment, now: datetime) -> Rebuilt:
     _await_publishes(ledger, tables)
     with ledger.transaction() as session:
         counter = lock_counter(session)
+        # They say which files are registered, and may be older or newer than what is left of those.
+        session.execute(delete(Folder))
         found = _not_registered_meanwhile(session, found)
         main = _read_main(deployment)
         # Once more: a build that has begun since then has a begin that is below the numbers of the commits.

@@ -36,7 +36,7 @@ from feedmill.ledger.pins import beside_snapshots
 from feedmill.spark import session
 from feedmill.spark.pools import pool_of
 from feedmill.spec import FileKind, Files, Input
-from feedmill.timeline import HOUR, parse
+from feedmill.timeline import HOUR, Range, parse
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -108,7 +108,9 @@ def build(
             lake.ensure(entry.table)
     kinds = frames.kinds_of(table)
     if kinds:
-        new = discover(lake.landing, deployment.sources, kinds, ledger, now)
+        new = discover(
+            lake.landing, deployment.sources, kinds, ledger, now, Range(span.start, span.end, HOUR).partitions()
+        )
         log.info("%d new files registered", len(new))
         _try_defects_of_other_code(job)
     _interrupt_earlier_tries(job)

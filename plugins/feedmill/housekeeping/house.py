@@ -9,6 +9,7 @@ from datetime import datetime
 
 from feedmill.deployment import Deployment
 from feedmill.housekeeping import branches, retention, upkeep
+from feedmill.housekeeping import ledger as ledger_retention
 from feedmill.ledger import builds
 from feedmill.spark import session
 from feedmill.spec import Table
@@ -24,7 +25,7 @@ def keep_house(
     ``started`` is called with the Spark session's id, so that a caller that is asked to stop can interrupt it.
 
     Raises:
-        SparkUnavailableError: Spark does not answer; retention and branches are done by then.
+        SparkUnavailableError: Spark does not answer; retention, branches and the ledger are done by then.
     """
     ledger, lake = deployment.ledger, deployment.lake
     told: list[str] = []
@@ -39,6 +40,7 @@ def keep_house(
     tell(retention.expire(table, deployment, now))
     tell(branches.drop(table, ledger, lake, now))
     tell(branches.delete_pages(table, lake, now))
+    tell(ledger_retention.tidy(table, deployment, now))
     if lake.load_if_exists(table) is None:
         return told
     session_id = str(uuid.uuid4())

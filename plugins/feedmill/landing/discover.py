@@ -11,25 +11,27 @@ lead out of the zone, or back into it, and a pipe waits for a writer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import fsspec
-from fsspec.implementations.local import LocalFileSystem
-from fsspec.spec import AbstractFileSystem
 
 from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.landing.inspect import digest, look
-from feedmill.landing.names import IrregularError, irregular, located, opened, recorded, unreadable
-from feedmill.ledger import files
+from feedmill.landing.listing import LandingUnavailableError, Skip, hour_of, list_source, on_disk, url_of
+from feedmill.landing.names import IrregularError, irregular, located, opened, unreadable
+from feedmill.ledger import files, folders
 from feedmill.ledger.files import FoundFile
+from feedmill.ledger.folders import Look, Memory
 from feedmill.ledger.store import Ledger
 from feedmill.printable import on_one_line
 from feedmill.spec import FileKind, Source
-from feedmill.timeline import HOUR, parse
+from feedmill.timeline import days, parse
 
 if TYPE_CHECKING:
     from feedmill.ledger.models import File
@@ -37,12 +39,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+AT_ONCE = 8
+"""Files that are looked at at the same time: a bucket answers each after some 50 ms."""
+
+RECENT = timedelta(hours=6)
+"""Folders of hours that began less than this ago are always listed, whatever the storage says of them."""
+
+SWEEP_DISK = days(1)
+"""How often every folder of a source is listed on a disk. A disk tells of every change, but network and object stores
+that are mounted as one may not."""
+
+SWEEP_BUCKET = timedelta(hours=1)
+"""How often everything is listed in a bucket, which does not tell in which folders something is new. So this is how
+late a file is found that lands in the folder of an hour long over. It costs one request for each thousand files."""
+
+
 class LandingError(FeedmillError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """A registered file is missing or has changed, or the storage does not give a fact that we need about a file."""
-
-
-class LandingUnavailableError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
-    """A folder of the landing zone cannot be listed. Going on would treat it as empty."""
 
 
 class _ReplacedError(FeedmillError, OSError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
@@ -56,32 +69,85 @@ _OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, Irregular
 """Errors of one file, not of its storage: it was removed, is a broken link or a folder, or may not be read."""
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What a look at the landing zone gave."""
+
+    files: list[FoundFile]
+    """Those that were not registered yet."""
+    folders: list[Look]
+    """What may be kept of the folders, once the files are registered."""
+    swept: set[str]
+    """The sources' own folders in which everything was listed."""
+
+
 def discover(
-    landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger, now: datetime
+    landing: str,
+    sources: Mapping[str, Source],
+    kinds: Iterable[FileKind],
+    ledger: Ledger,
+    now: datetime,
+    hours: Iterable[datetime] = (),
 ) -> list[File]:
-    """Register the new files of the landing zone, and return them.
+    """Register the new files of the landing zone, and return them. Folders in which nothing can be new are not listed.
+
+    ``hours`` are arrival hours whose folders are always listed: a build seals them next.
 
     Raises:
         LandingUnavailableError: a folder cannot be listed, or a source's folder is gone.
     """
-    found = new_files(landing, sources, kinds, ledger)
+    wanted = [source for source in sources.values() if source.kind in set(kinds)]
     with ledger.transaction() as session:
-        return files.register(session, found, now)
+        memory = folders.remembered(session, [source.name for source in wanted])
+    fs, root = fsspec.core.url_to_fs(landing)
+    found = _look(fs, root, wanted, ledger, lambda source: _skip(fs, root, source, memory, now, set(hours)))
+    with ledger.transaction() as session:
+        added = files.register(session, found.files, now)
+    with ledger.transaction() as session:
+        folders.record(session, found.folders, memory)
+        for source in found.swept:
+            folders.forget_others(session, found.folders, source)
+    return added
 
 
 def new_files(
     landing: str, sources: Mapping[str, Source], kinds: Iterable[FileKind], ledger: Ledger
 ) -> list[FoundFile]:
-    """Inspect the files of the landing zone that are not registered. A file that cannot be opened is left for later.
+    """Inspect the files of the landing zone that are not registered, in all of its folders. A file that cannot be
+    opened is left for later.
 
     Raises:
         LandingUnavailableError: a folder cannot be listed, or a source's folder is gone.
     """
     fs, root = fsspec.core.url_to_fs(landing)
     wanted = [source for source in sources.values() if source.kind in set(kinds)]
+    return _look(fs, root, wanted, ledger, lambda _: None).files
+
+
+def _skip(fs: Any, root: str, source: Source, memory: Memory, now: datetime, hours: set[datetime]) -> Skip | None:
+    """Which of the source's folders need not be listed; None if it is time to list them all."""
+    disk = on_disk(fs)
+    if not memory.swept(url_of(fs, f"{root}/{source.name}"), SWEEP_DISK if disk else SWEEP_BUCKET):
+        return None
+
+    def skip(folder: str, stamp: str | None) -> bool:
+        hour = hour_of(PurePosixPath(folder).name)
+        if hour is not None and (hour in hours or hour + RECENT > now):
+            return False
+        if stamp is None:
+            return hour is not None
+        return memory.unchanged(url_of(fs, folder), stamp)
+
+    return skip
+
+
+def _look(
+    fs: Any, root: str, wanted: list[Source], ledger: Ledger, skipping: Callable[[Source], Skip | None]
+) -> _Found:
+    skips = {source.name: skipping(source) for source in wanted}
     odd: dict[str, str] = {}
-    listed = {source.name: _list(fs, root, source, odd) for source in wanted}
-    candidates = [(source, path, info) for source in wanted for path, info in listed[source.name] or ()]
+    listed = {source.name: list_source(fs, root, source, odd, skips[source.name]) for source in wanted}
+    listings = [(source, listing) for source in wanted for listing in listed[source.name] or ()]
     with ledger.transaction() as session:
         for source in wanted:
             # A seal covers the files that are in the folder. If the disk is missing, the hour would be empty for ever.
@@ -91,19 +157,34 @@ def new_files(
                     f"{folder} is gone, but files were registered from it. Is its disk mounted? If the folder was "
                     "removed on purpose, create it again, empty"
                 )
-        known = files.known_paths(session, [_url(fs, path) for _, path, _ in candidates])
+        paths = [path for _, listing in listings for path, _ in listing.files]
+        known = files.known_paths(session, [url_of(fs, path) for path in paths])
     for url, what in odd.items():
         log.warning("%s is %s. Nothing of it is read", on_one_line(url), what)
-    inspected = []
-    for source, path, info in candidates:
-        url = _url(fs, path)
-        if url in known:
-            continue
-        try:
-            inspected.append(_inspect(fs, root, source, path, info))
-        except _OF_ONE_FILE as error:
-            log.warning("%s cannot be opened (%s). It is not registered until it can", on_one_line(url), _words(error))
-    return inspected
+    inspected: list[FoundFile] = []
+    looks: list[Look] = []
+    with ThreadPoolExecutor(AT_ONCE, "inspect") as threads:
+        for source, listing in listings:
+            new = [entry for entry in listing.files if url_of(fs, entry[0]) not in known]
+            whole = True
+            for (path, _), file in zip(new, threads.map(partial(_tried, fs, root, source), new), strict=True):
+                if isinstance(file, FoundFile):
+                    inspected.append(file)
+                    continue
+                whole = False
+                url = on_one_line(url_of(fs, path))
+                log.warning("%s cannot be opened (%s). It is not registered until it can", url, _words(file))
+            looks.append(Look(url_of(fs, listing.folder), source.name, listing.stamp, whole))
+    swept = {url_of(fs, f"{root}/{name}") for name, skip in skips.items() if skip is None}
+    return _Found(inspected, [look for look in looks if look.stamp is not None or look.url in swept], swept)
+
+
+def _tried(fs: Any, root: str, source: Source, entry: tuple[str, dict[str, Any]]) -> FoundFile | OSError:
+    """The file as it is, or why it cannot be opened now."""
+    try:
+        return _inspect(fs, root, source, *entry)
+    except _OF_ONE_FILE as error:
+        return error
 
 
 def look_again(landing: str, file: File, sources: Mapping[str, Source]) -> FoundFile | None:
@@ -159,9 +240,10 @@ def landed(landing: str, sources: Iterable[Source]) -> list[Landed]:
     """
     fs, root = fsspec.core.url_to_fs(landing)
     return [
-        Landed(_url(fs, path), _folder_hour(root, source, path), info["size"], _modified(info))
+        Landed(url_of(fs, path), _folder_hour(root, source, path), info["size"], _modified(info))
         for source in sources
-        for path, info in _list(fs, root, source, {}) or ()
+        for listing in list_source(fs, root, source, {}) or ()
+        for path, info in listing.files
     ]
 
 
@@ -174,7 +256,7 @@ def odd(landing: str, sources: Iterable[Source]) -> dict[str, str]:
     fs, root = fsspec.core.url_to_fs(landing)
     found: dict[str, str] = {}
     for source in sources:
-        _list(fs, root, source, found)
+        list_source(fs, root, source, found)
     return found
 
 
@@ -184,95 +266,28 @@ def verify(registered: Iterable[File]) -> None:
     Raises:
         LandingError: names the first file that is missing or changed, and says what to do.
     """
-    for file in registered:
-        if file.not_read is not None:
-            continue
-        fs, path = located(file.path)
-        try:
-            info = fs.info(path)
-        except FileNotFoundError:
-            raise LandingError(
-                f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back. If it is "
-                "lost for good, `feedmill files disown` it: then the hour is built without it"
-            ) from None
-        # One match is enough: the storage may have given another one first when the file was registered.
-        if irregular(fs, path) or info["size"] != file.size or file.etag not in _etags(fs, path, info):
-            raise LandingError(
-                f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}, so that what "
-                "was built from it cannot be rebuilt. Put the old file back, and land the new one under another name. "
-                "If the old one is lost for good, `feedmill files disown` it, and then `feedmill files readmit` it to "
-                "read the new bytes"
-            )
+    with ThreadPoolExecutor(AT_ONCE, "verify") as threads:
+        for _ in threads.map(_verify, [file for file in registered if file.not_read is None]):
+            pass
 
 
-def _url(fs: Any, path: str) -> str:
-    return recorded(fs.unstrip_protocol(path))
-
-
-def _list(fs: Any, root: str, source: Source, odd: dict[str, str]) -> list[tuple[str, dict[str, Any]]] | None:
-    """The files below the source's folder; None if the folder is gone. In a bucket an empty folder does not exist.
-
-    What else lies there is added to ``odd``, by URL.
-    """
-    folder = f"{root}/{source.name}"
-    on_disk = isinstance(fs, LocalFileSystem) and type(fs).find is AbstractFileSystem.find
+def _verify(file: File) -> None:
+    fs, path = located(file.path)
     try:
-        listed = _below(fs, folder, odd) if on_disk else fs.find(folder, detail=True)
+        info = fs.info(path)
     except FileNotFoundError:
-        return None if on_disk else []
-    except OSError as error:
-        raise LandingUnavailableError(
-            f"{error.filename or folder} cannot be listed: {_words(error)}. No file is read until it can, because "
-            "the folder would count as empty"
-        ) from error
-    return [
-        (path, info)
-        for path, info in sorted(listed.items())
-        # GCS keeps a folder that was made by hand as an empty object whose name ends with a slash.
-        if not path.endswith("/") and not any(_hidden(part) for part in PurePosixPath(path).relative_to(folder).parts)
-    ]
-
-
-def _below(fs: LocalFileSystem, top: str, odd: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """What :meth:`find` gives, but with the errors of listing a folder, and without following links.
-
-    Only the errors of the source's own folder and of hours count: nothing that is read lies in others.
-    """
-    if (what := irregular(fs, top)) is not None:
-        odd[_url(fs, top)] = what
-        raise FileNotFoundError(top)
-    listed: dict[str, dict[str, Any]] = {}
-    folders = [top]
-    while folders:
-        folder = folders.pop()
-        try:
-            entries = fs.ls(folder, detail=True)
-        except FileNotFoundError:
-            if folder == top:
-                raise
-            continue  # it was removed just now
-        except OSError as error:
-            if folder == top or (
-                PurePosixPath(folder).parent == PurePosixPath(top) and _hour(PurePosixPath(folder).name)
-            ):
-                raise
-            odd[_url(fs, folder)] = f"a folder that cannot be listed ({_words(error)})"
-            continue
-        for info in entries:
-            path = info["name"]
-            if _hidden(PurePosixPath(path).name):
-                continue
-            if info["type"] == "directory":
-                folders.append(path)
-            elif info["type"] == "file":
-                listed[path] = info
-            else:
-                odd[_url(fs, path)] = irregular(fs, path) or "gone"
-    return listed
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith((".", "_"))
+        raise LandingError(
+            f"{file.path} was registered at {file.registered_at:%Y-%m-%dT%H:%M} and is gone; put it back. If it is "
+            "lost for good, `feedmill files disown` it: then the hour is built without it"
+        ) from None
+    # One match is enough: the storage may have given another one first when the file was registered.
+    if irregular(fs, path) or info["size"] != file.size or file.etag not in _etags(fs, path, info):
+        raise LandingError(
+            f"{file.path} changed after it was registered at {file.registered_at:%Y-%m-%dT%H:%M}, so that what "
+            "was built from it cannot be rebuilt. Put the old file back, and land the new one under another name. "
+            "If the old one is lost for good, `feedmill files disown` it, and then `feedmill files readmit` it to "
+            "read the new bytes"
+        )
 
 
 def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, Any]) -> FoundFile:
@@ -285,7 +300,7 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
         with opened(fs, path) as stream:
             looked = look(stream, path, info["size"], source if defect is None else None)
     found = FoundFile(
-        path=_url(fs, path),
+        path=url_of(fs, path),
         source=source.name,
         kind=source.kind,
         folder_hour=hour,
@@ -305,16 +320,7 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
 def _folder_hour(root: str, source: Source, path: str) -> datetime | None:
     """The hour in the name of the file's folder; None if the name is not an hour."""
     parts = PurePosixPath(path).relative_to(f"{root}/{source.name}").parts
-    return _hour(parts[0]) if len(parts) == 2 else None
-
-
-def _hour(name: str) -> datetime | None:
-    """The hour that a folder's name says; None if it says none."""
-    try:
-        hour = parse(name)
-    except ValueError:
-        return None
-    return hour if HOUR.name_of(hour) == name else None
+    return hour_of(parts[0]) if len(parts) == 2 else None
 
 
 def _misplaced(root: str, source: Source, path: str) -> str:

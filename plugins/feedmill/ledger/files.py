@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ARRAY, Text, any_, delete, exists, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from feedmill.ledger.models import Build, File, SealedHour
+from feedmill.ledger.models import Build, File, Folder, SealedHour
 from feedmill.ledger.store import lock_counter
 from feedmill.spec import KINDS, FileKind, Files, Table
 from feedmill.timeline import HOUR, Range
+
+_AT_ONCE = 5_000
+"""Paths of one question: a few hundred kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,12 @@ class FoundFile:
 
 def known_paths(session: Session, paths: Iterable[str]) -> set[str]:
     """Those of ``paths`` that are registered already."""
-    return set(session.scalars(select(File.path).where(File.path.in_(list(paths)))))
+    wanted = list(paths)
+    found: set[str] = set()
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = literal(wanted[start : start + _AT_ONCE], ARRAY(Text))
+        found.update(session.scalars(select(File.path).where(File.path == any_(some))))
+    return found
 
 
 def register(session: Session, found: list[FoundFile], now: datetime) -> list[File]:
@@ -45,7 +54,7 @@ def register(session: Session, found: list[FoundFile], now: datetime) -> list[Fi
         return []
     counter = lock_counter(session)
     known = known_paths(session, [file.path for file in found])
-    sealed = {(row.kind, row.hour) for row in session.scalars(select(SealedHour))}
+    sealed = _sealed(session)
     added = []
     for file in sorted(found, key=lambda f: (f.folder_hour or now, f.path)):
         if file.path in known:
@@ -62,17 +71,28 @@ def register(session: Session, found: list[FoundFile], now: datetime) -> list[Fi
             received_at=file.received_at,
             number=counter.value,
         )
-        session.add(row)
         added.append(row)
+    session.add_all(added)
     return added
 
 
-def _arrival_hour(file: FoundFile, sealed: set[tuple[str, datetime]], now: datetime) -> datetime:
+def _sealed(session: Session) -> Callable[[str, datetime], bool]:
+    """Whether an hour of a kind is sealed."""
+    ranges = session.execute(select(SealedHour.kind, SealedHour.hour, SealedHour.until)).tuples().all()
+
+    @cache
+    def sealed(kind: str, hour: datetime) -> bool:
+        return any(start <= hour < end for name, start, end in ranges if name == kind)
+
+    return sealed
+
+
+def _arrival_hour(file: FoundFile, sealed: Callable[[str, datetime], bool], now: datetime) -> datetime:
     """The hour that the file's folder names if it is still open; otherwise the first open hour from now on."""
-    if file.folder_hour is not None and (file.kind, file.folder_hour) not in sealed:
+    if file.folder_hour is not None and not sealed(file.kind, file.folder_hour):
         return file.folder_hour
     hour = HOUR.floor(now)
-    while (file.kind, hour) in sealed:
+    while sealed(file.kind, hour):
         hour += HOUR.length
     return hour
 
@@ -85,7 +105,7 @@ def any_below(session: Session, folder: str) -> bool:
 
 def seal(session: Session, kind: FileKind, hours: Range) -> None:
     """Seal arrival hours; the caller holds the counter's lock."""
-    rows = [{"kind": kind, "hour": hour} for hour in hours.partitions()]
+    rows = [{"kind": kind, "hour": hour, "until": hour + HOUR.length} for hour in hours.partitions()]
     session.execute(insert(SealedHour).values(rows).on_conflict_do_nothing())
 
 
@@ -117,7 +137,9 @@ def unread(session: Session, tables: Iterable[Table]) -> list[File]:
         readers = [(table, entry) for table, entry in entries if entry.kind == kind]
         if not readers:
             continue
-        sealed = exists().where(SealedHour.kind == kind, SealedHour.hour == File.arrival_hour)
+        sealed = exists().where(
+            SealedHour.kind == kind, SealedHour.hour <= File.arrival_hour, SealedHour.until > File.arrival_hour
+        )
         query = select(File).where(File.kind == kind, ~sealed).order_by(File.arrival_hour, File.path)
         for table, entry in readers:
             in_window = exists().where(
@@ -137,6 +159,8 @@ def forget(session: Session, paths: Iterable[str], tables: Iterable[Table]) -> N
     lock_counter(session).forgotten += 1
     never = {file.path for file in unread(session, tables)}
     session.execute(delete(File).where(File.path.in_(never & set(paths))))
+    # One that was put back just now is new.
+    session.execute(update(Folder).values(complete=False))
 
 
 def find(session: Session, name: str) -> File:

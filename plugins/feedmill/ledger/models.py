@@ -99,12 +99,28 @@ class FileDecision(Base):
     decided_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class Folder(Base):
+    """A folder of the landing zone as discovery saw it last: it is listed again once it has changed."""
+
+    __tablename__ = "folders"
+    url: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    stamp: Mapped[str | None]
+    """What the disk says of its last change; null for a source's own folder."""
+    seen_at: Mapped[datetime]
+    """When this stamp was seen first; for a source's own folder, when everything in it was listed last."""
+    complete: Mapped[bool] = mapped_column(Boolean)
+    """Whether all that lay there with this stamp is registered."""
+
+
 class SealedHour(Base):
-    """An arrival hour whose build has begun: files found later go to the open hour."""
+    """An arrival hour whose build has begun: files found later go to the open hour. Old ones are merged to ranges."""
 
     __tablename__ = "sealed_hours"
     kind: Mapped[str] = mapped_column(primary_key=True)
     hour: Mapped[datetime] = mapped_column(primary_key=True)
+    until: Mapped[datetime]
+    """The end of the sealed time, exclusive."""
     sealed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -222,6 +238,10 @@ class Publish(Base):
     """The history: one row for each time a partition was moved to ``main``."""
 
     __tablename__ = "publishes"
+    __table_args__ = (
+        Index("publishes_by_number", "table_name", "number"),
+        Index("publishes_by_build", "build_id"),
+    )
     table_name: Mapped[str] = mapped_column(primary_key=True)
     partition: Mapped[datetime] = mapped_column(primary_key=True)
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
@@ -238,7 +258,7 @@ class Partition(Base):
     """The current state of a published partition."""
 
     __tablename__ = "partitions"
-    __table_args__ = (Index("partitions_by_change", "change"),)
+    __table_args__ = (Index("partitions_by_change", "change"), Index("partitions_by_build", "build_id"))
     table_name: Mapped[str] = mapped_column(primary_key=True)
     partition: Mapped[datetime] = mapped_column(primary_key=True)
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id"))
