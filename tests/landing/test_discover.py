@@ -490,6 +490,14 @@ def test_a_name_that_is_not_utf8_is_rejected_by_name_and_all_others_land(tmp_pat
     assert {file.url for file in landed(tmp_path.as_uri(), [LINES])} == defects.keys()
 
 
+def test_a_name_that_spark_cannot_find_is_rejected_by_name(tmp_path: Path, ledger: Ledger) -> None:
+    for name in ("a:[b].jsonl", "13:00:00*.jsonl"):
+        put(tmp_path, TEXT, name)
+    assert [file.defect for file in found(tmp_path, ledger)] == [
+        "Spark cannot find a name with a colon and one of *?[]{}\\; rename the file"
+    ] * 2
+
+
 def test_a_path_longer_than_the_ledger_can_hold_is_rejected_and_all_others_land(tmp_path: Path, ledger: Ledger) -> None:
     put(tmp_path, TEXT)
     folder = tmp_path / "lines"

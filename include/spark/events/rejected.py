@@ -3,6 +3,8 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from include.spark.sources.rules import beginning
+
 
 def transform(event_records: DataFrame, item_records: DataFrame) -> DataFrame:
     """One row per malformed row of an event or item file, or per file that could not be read at all."""
@@ -17,5 +19,5 @@ def _malformed(records: DataFrame, kind: str) -> DataFrame:
         "line",
         "received_at",
         "reason",
-        "raw",
+        beginning("raw").alias("raw"),
     )

@@ -119,7 +119,10 @@ def _later(value: str | int | float, shift: timedelta) -> str | int | float:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    value = json.loads(line)
+    try:
+        value = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value

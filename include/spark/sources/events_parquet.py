@@ -19,7 +19,7 @@ from pyspark.sql.types import (
 
 from feedmill.spec import Source
 from include.spark.sources.contract import EVENT_FIELDS, TEXT_FIELDS, Field, read_events
-from include.spark.sources.rules import first
+from include.spark.sources.rules import first, meant
 
 SOURCE = Source("events_parquet", kind="events", suffixes=(".parquet",), layout="parquet", columns=EVENT_FIELDS)
 
@@ -69,8 +69,7 @@ def _typed(types: Mapping[str, DataType]) -> dict[str, Field]:
     found = {}
     for name in TEXT_FIELDS:
         if isinstance(types.get(name, StringType()), StringType):
-            value = F.when(F.trim(name) != "", F.col(name)) if name in types else nothing
-            found[name] = Field(value, nothing)
+            found[name] = Field(F.col(name) if name in types else nothing, nothing)
     for name, (sql_type, kinds) in _WHOLE.items():
         if name not in types or isinstance(types[name], kinds):
             found[name] = Field(F.col(name) if name in types else F.lit(None).cast(sql_type), nothing)
@@ -81,7 +80,7 @@ def _typed(types: Mapping[str, DataType]) -> dict[str, Field]:
         if isinstance(single, StringType):
             listed = F.array_distinct("event_types")
             if "event_type" in types:
-                listed = F.coalesce(listed, F.when(F.trim("event_type") != "", F.array("event_type")))
+                listed = F.coalesce(listed, F.when(meant(F.col("event_type")).isNotNull(), F.array("event_type")))
             found["event_types"] = found["event_type"] = Field(listed, nothing)
     return found
 

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from feedmill.spec import Source
 from feedmill.timeline import HOUR
 from include.spark.sources.contract import LAST_EPOCH_MILLISECOND
-from include.spark.sources.rules import checked, first, unless
+from include.spark.sources.rules import checked, first, unless, with_whole_numbers
 
 FILE_NAME = r"^log_[A-Za-z0-9._-]+\.parquet$"
 
@@ -60,8 +60,9 @@ def read(rows: DataFrame) -> DataFrame:
         # As text, since nothing says that each file has them in one type; null where a file does not have one.
         *((F.col(name) if name in present else F.lit(None)).cast("string").alias(f"text_of_{name}") for name in READ),
     )
-    # A step of its own, for Spark computes a step's columns once.
-    numbers = texts.select("*", *(whole(F.col(f"text_of_{name}")).alias(name) for name in READ))
+    # Also from 12.0, as pandas writes integers beside nulls.
+    whole = with_whole_numbers(texts, {name: f"text_of_{name}" for name in READ})
+    numbers = whole.withColumns({name: F.col(name).try_cast("bigint") for name in READ})
     readable = F.col("time_ms").between(0, LAST_EPOCH_MILLISECOND)
     reported = (F.when(F.col(flag) == 1, F.lit(event_type)) for flag, event_type in FLAGS.items())
     fields = numbers.select(
@@ -88,12 +89,6 @@ def read(rows: DataFrame) -> DataFrame:
         F.col("play_time_ms").alias("duration_ms"),
     )
     return checked(fields, SOURCE)
-
-
-def whole(text: Column) -> Column:
-    """The whole number in a text, also in ``12.0``, as pandas writes integers beside nulls."""
-    number = text.try_cast("decimal(38,18)")
-    return F.when(number == F.floor(number), number.try_cast("bigint"))
 
 
 def own_id(*numbers: Column | str) -> Column:

@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from feedmill.spec import Source
 from include.spark.sources.contract import iso_time
-from include.spark.sources.kuairand import own_id, whole
-from include.spark.sources.rules import checked, first, unless, with_text
+from include.spark.sources.kuairand import own_id
+from include.spark.sources.rules import checked, first, unless, with_text, with_whole_numbers
 
 HEADER = "video_id,author_id,video_type"
 SOURCE = Source("kuairand_items", kind="items", suffixes=(".csv", ".csv.gz"), layout="lines", header=HEADER)
@@ -29,9 +29,13 @@ def read(rows: DataFrame) -> DataFrame:
     A video without a tag has no category, which is not the same as being alike to all the others without one.
     """
     # The tags stand last and are the only column that holds commas, in quotes: what follows the eleventh is theirs.
-    split = with_text(rows.where(~((F.col("line") == 1) & F.col("raw").startswith(HEADER)))).withColumn(
+    lines = with_text(rows.where(~((F.col("line") == 1) & F.col("raw").startswith(HEADER)))).withColumn(
         "columns", F.split("raw", ",", COLUMNS)
     )
+    split = with_whole_numbers(
+        lines.withColumn("length", F.get("columns", 6)),
+        {"milliseconds": "length"},
+    ).withColumn("milliseconds", F.col("milliseconds").try_cast("bigint"))
     video, author, uploaded, duration, written = (F.get(F.col("columns"), number) for number in (0, 1, 3, 6, 11))
     tags = F.split(F.trim(written, F.lit('"')), ",", -1)
     published = iso_time(F.concat(uploaded, F.lit("T00:00:00+08:00")))
@@ -55,7 +59,9 @@ def read(rows: DataFrame) -> DataFrame:
                 unless(_is_number(video), "video_id", video, "a number"),
                 unless((author == "") | _is_number(author), "author_id", author, "a number"),
                 unless((uploaded == "") | published.isNotNull(), "upload_dt", uploaded, "a day"),
-                unless((duration == "") | whole(duration).isNotNull(), "video_duration", duration, "a whole number"),
+                unless(
+                    (duration == "") | F.col("milliseconds").isNotNull(), "video_duration", duration, "a whole number"
+                ),
                 unless(
                     written.isin(*UNKNOWN_TAG) | (written.rlike('^([^",]*|"[^"]*")$') & F.forall(tags, _is_number)),
                     "tag",
@@ -70,7 +76,7 @@ def read(rows: DataFrame) -> DataFrame:
             F.transform(tags, lambda tag: F.struct(own_id(tag).alias("category"), F.lit(1.0).alias("weight"))),
         ).alias("categories"),
         F.when(author != "", own_id(author)).alias("author_id"),
-        whole(duration).alias("duration_ms"),
+        F.col("milliseconds").alias("duration_ms"),
         published.alias("published_at"),
     )
     return checked(fields, SOURCE)

@@ -5,7 +5,7 @@ CREATE TABLE events.rejected (
     line BIGINT COMMENT 'Line of source_file that holds the row, the first is 1; in Parquet, the row\'s number, the first is 1. Null if the whole file could not be read (a truncated gzip, a broken footer): then the row stands for the file.',
     received_at TIMESTAMP COMMENT 'When the file reached the landing zone, by the storage\'s modification time, registered once, UTC. Never null.',
     reason STRING COMMENT 'The first rule that the row breaks, with the field and its value, e.g. "duration_ms: \'abc\' is not a whole number"; the list is in docs/sources.md. Never null.',
-    raw STRING COMMENT 'The row as it stood in the file; bytes that are not UTF-8 are replaced by U+FFFD; a Parquet row is written as JSON. Null if line is null.'
+    raw STRING COMMENT 'The row as it stood in the file, its first 2,000 characters; bytes that are not UTF-8 are replaced by U+FFFD; a Parquet row is written as JSON. Null if line is null.'
 )
 USING iceberg
 PARTITIONED BY (arrival_hour)

@@ -18,9 +18,8 @@ from feedmill.spec import Source
 from include.bounds import FILE_BYTES, FILE_ROWS, MIB, amount
 
 LONGEST_SEEN = 4 * MIB
-"""The longest line that Spark may see. It cuts a file into pieces of 4 MiB or more, and would make several lines of one
-that is longer than a piece. So a longer one makes its file a defect, where a line beyond the contract's bound is only a
-rejected row."""
+"""The longest line that Spark may see: a task holds it several times until it is cut. So a longer one makes its file a
+defect, where a line beyond the contract's bound is only a rejected row."""
 
 _CHUNK = MIB
 

@@ -19,6 +19,10 @@ LONGEST = 2000
 """The longest URL in bytes that is recorded as it is: PostgreSQL's index of the files takes 2,700."""
 
 
+_PATTERN = frozenset("*?[]{}\\")
+"""What Hadoop takes for a pattern. Escaped, it is found, but not beside a colon, which Hadoop takes for a scheme."""
+
+
 class IrregularError(FeedmillError, OSError, code=Exit.PROBLEM, retry=False, turn=Turn.MAINTAINER):
     """What lies there is no regular file: a link, a pipe, a socket or a device. It is never opened or followed."""
 
@@ -88,7 +92,10 @@ def unreadable(url: str) -> str | None:
         return f"the name is not UTF-8: '{shown(url)}'; rename the file"
     if len(url.encode()) > LONGEST:
         return f"the path is longer than {LONGEST} bytes; move or rename the file"
-    if "//" in url.partition("://")[2]:
+    path = url.partition("://")[2]
+    if ":" in path and _PATTERN & set(path):
+        return "Spark cannot find a name with a colon and one of *?[]{}\\; rename the file"
+    if "//" in path:
         return "Spark cannot find a name with two slashes in a row; rename the object"
     return None
 

@@ -130,6 +130,8 @@ class SparkServer:
             # Without it, the wrong python3 on PATH can be picked up.
             "SPARK_HOME": str(spark_home()),
             "PYSPARK_PYTHON": sys.executable,
+            # In any other language than UTF-8 Java cannot open a file whose name is not ASCII.
+            "LC_ALL": "C.UTF-8",
         }
 
     def settings(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,20 @@ from feedmill.timeline import DAY, HOUR, Period, Range, days, hours
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
 TEAM = Maintainer("team", description="tests", link="mailto:team@example.com")
 FACTS = ("source_file", "file_name", "line")
-NAMES = ("plain.jsonl", "two words.jsonl", "100%20.jsonl", "für.jsonl", "a[1]{b}*?.jsonl", "x+y=z#1.jsonl")
+NAMES = (
+    *("plain.jsonl", "two words.jsonl", "100%20.jsonl", "für.jsonl", "a[1]{b}*?.jsonl", "x+y=z#1.jsonl", " lead.jsonl"),
+    *(
+        "fu\u0308r.jsonl",
+        "13:00:00.jsonl",
+        "a::b.jsonl",
+        "file:a.jsonl",
+        "new\nline.jsonl",
+        "\ttab\r.jsonl",
+        "\\[.jsonl",
+    ),
+    *("back\\slash.jsonl", "%2F%zz.jsonl", "~\"quoted'`.jsonl", "\u202e\x01\x7f.jsonl", "😀.jsonl", "a,b;c&d|e.jsonl"),
+    *("-$HOME!@^.jsonl", "x" * 249 + ".jsonl", "hour=1.jsonl", "<a>.jsonl", "\u2028\ufeff.jsonl"),
+)
 
 
 def registered(path: Path, source: str = "events_jsonl", defect: str | None = None) -> File:
@@ -53,8 +67,8 @@ def small_blocks(spark: Any) -> Iterator[Any]:
 
 
 def text_of(file: int, count: int) -> list[str]:
-    """Lines of different lengths; every seventh is blank, which has a number but no row."""
-    return ["" if n % 7 == 6 else f"{file}:{n}:" + "x" * (n % 23) for n in range(count)]
+    """Lines of different lengths; every seventh is blank, which has a number but no row; two fill several blocks."""
+    return ["" if n % 7 == 6 else f"{file}:{n}:" + "x" * (1500 if n in (3, 50) else n % 23) for n in range(count)]
 
 
 def test_lines_keep_their_numbers_in_blocks_and_packs_under_any_name(small_blocks: Any, tmp_path: Path) -> None:
@@ -66,6 +80,7 @@ def test_lines_keep_their_numbers_in_blocks_and_packs_under_any_name(small_block
         path.write_bytes(("\n".join(lines) + end).encode())
         files.append(registered(path))
         expected |= {(f"file://{path}", name, n, line) for n, line in enumerate(lines, 1) if line}
+    (tmp_path / ".plain.jsonl.crc").write_bytes(b"crc\0\0\0\x02\0\xde\xad\xbe\xef")
     path = tmp_path / "packed.jsonl.gz"
     lines = text_of(9, 40)
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
@@ -148,8 +163,15 @@ def test_a_column_has_the_type_that_spark_itself_gives_it(spark: Any, tmp_path: 
     pq.write_table(pa.table(WRITTEN), path, use_deprecated_int96_timestamps=int96)
     schema = StructType.fromJson(json.loads(read_schema(pq.ParquetFile(path), WRITTEN)))
     given, own = spark.read.schema(schema).parquet(str(path)), spark.read.parquet(str(path))
-    assert given.dtypes == own.dtypes
-    assert given.collect() == own.collect()
+    # A time in milliseconds is read as the number that is stored, whatever it is.
+    number = given.selectExpr(
+        *(
+            f"timestamp_millis({name}) AS {name}" if name == "time_in_milliseconds" and not int96 else f"`{name}`"
+            for name in given.columns
+        )
+    )
+    assert number.dtypes == own.dtypes
+    assert number.collect() == own.collect()
 
 
 def test_a_file_with_a_defect_is_one_record_with_its_reason_beside_the_rows_of_the_others(
@@ -235,6 +257,7 @@ def test_a_parquet_file_with_a_column_that_spark_does_not_read_is_one_record_wit
         tmp_path,
         good=CLICK,
         nanoseconds=CLICK | {"event_time": MINUTE.cast(pa.timestamp("ns", "UTC"))},
+        naive_milliseconds=CLICK | {"event_time": pa.array([2**63 - 1], pa.timestamp("ms"))},
         nested=CLICK | {"surface": pa.array([[1]], pa.list_(pa.timestamp("ns")))},
         twice=CLICK | {"user_id": ["u"], "User_ID": ["v"]},
         uuid=CLICK | {"event_id": pa.array([b"0" * 16], pa.uuid())},
@@ -242,6 +265,7 @@ def test_a_parquet_file_with_a_column_that_spark_does_not_read_is_one_record_wit
     assert {name: row["reason"] for name, row in rows.items()} == {
         "good": None,
         "nanoseconds": f"event_time: Spark does not read times in nanoseconds; {again} microseconds",
+        "naive_milliseconds": f"event_time: Spark may fail on times in milliseconds without a zone; {again} a zone",
         "nested": f"surface.list.element: Spark does not read times in nanoseconds; {again} microseconds",
         "twice": f"user_id: Spark takes the columns user_id and User_ID for one; {again} one of them renamed",
         "uuid": f"event_id: Spark does not read Parquet's type UUID as written; {again} another type",
@@ -249,6 +273,55 @@ def test_a_parquet_file_with_a_column_that_spark_does_not_read_is_one_record_wit
     assert {(row["line"], row["raw"], row["source"]) for name, row in rows.items() if name != "good"} == {
         (None, None, "events_parquet")
     }
+
+
+def test_a_parquet_value_of_any_type_costs_at_most_its_own_row(spark: Any, tmp_path: Path) -> None:
+    def at(value: int, unit: str) -> dict[str, Any]:
+        return CLICK | {"event_time": pa.array([value], pa.timestamp(unit, "UTC"))}
+
+    no_time = "is not an ISO 8601 time with a zone or a number of epoch milliseconds"
+    future = "is in the future: more than 5 minutes after the end of the arrival hour 2026-05-01T10:00:00Z"
+    cases: dict[str, tuple[dict[str, Any], str | None]] = {
+        "milliseconds": (at(1_777_630_000_000, "ms"), None),
+        "seconds": (at(1_777_630_000, "s"), None),
+        "last_millisecond": (at(2**63 - 1, "ms"), f"event_time: '{2**63 - 1}' {no_time}"),
+        "first_millisecond": (at(-(2**63), "ms"), f"event_time: '{-(2**63)}' {no_time}"),
+        "last_microsecond": (at(2**63 - 1, "us"), f"event_time: +294247-01-10T04:00:54Z {future}"),
+        "first_microsecond": (
+            at(-(2**63), "us"),
+            "event_time: -290308-12-21T19:59:05Z is before 2000-01-01; epoch times are in milliseconds",
+        ),
+        "decimal": (CLICK | {"position": pa.array([Decimal(3)], pa.decimal128(38, 18))}, None),
+        "small_decimal": (
+            CLICK | {"position": pa.array([Decimal("1e-18")], pa.decimal128(38, 18))},
+            "position: '0.000000000000000001' is not a whole number",
+        ),
+        "double": (CLICK | {"position": [0.0]}, None),
+        "small_double": (CLICK | {"position": [1e-30]}, "position: '1.0E-30' is not a whole number"),
+        "nan": (CLICK | {"position": [float("nan")]}, "position: 'NaN' is not a whole number"),
+        "infinity": (CLICK | {"duration_ms": [float("-inf")]}, "duration_ms: '-Infinity' is not a whole number"),
+        "unsigned": (
+            CLICK | {"duration_ms": pa.array([2**64 - 1], pa.uint64())},
+            "duration_ms: '18446744073709551615' is not a number of 64 bits",
+        ),
+        "large": (CLICK | {"revenue_micros": [2**63 - 1]}, f"revenue_micros: {2**63 - 1} is more than 1000000000"),
+        "dictionary": (CLICK | {"user_id": pa.array(["u"]).dictionary_encode()}, None),
+        "large_string": (CLICK | {"user_id": pa.array(["u"], pa.large_string())}, None),
+        "nul": (CLICK | {"user_id": ["a\0"]}, "user_id: 'a\u2400' holds a NUL or half of a surrogate pair"),
+        "not_utf8": (
+            CLICK | {"user_id": pa.array([b"\xed\xa0\x80"]).cast(pa.string(), safe=False)},
+            "user_id: the bytes are not valid UTF-8",
+        ),
+        "blank": (CLICK | {"event_id": ["\u3000\u200b"]}, "event_id is missing"),
+        "long": (CLICK | {"item_id": ["x" * 2000]}, f"item_id: '{'x' * 80}…' has 2000 characters, more than 1024"),
+        "binary": (CLICK | {"user_id": [b"u"]}, "user_id: 'u' is not a string"),
+        "lists": (
+            CLICK | {"surface": [[["x"]]]},
+            'surface: \'{"value":"{\\"surface\\":[[\\"x\\"]]}"}\' is not a string',
+        ),
+    }
+    rows = parquet_records(spark, tmp_path, **{name: columns for name, (columns, _) in cases.items()})
+    assert {name: row["reason"] for name, row in rows.items()} == {name: reason for name, (_, reason) in cases.items()}
 
 
 def test_a_window_s_rows_say_which_day_they_stood_in_and_bear_the_reader_s(spark: Any, lake: Lake) -> None:

@@ -1,8 +1,10 @@
 """catalog.items: the newest record of each item, with weights that sum to 1."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from pyspark.sql import functions as F
 
 from include.spark.catalog.items import transform
 
@@ -80,3 +82,19 @@ def test_an_item_without_categories_has_an_empty_list(kept):
 
 def test_a_malformed_record_is_no_item(kept):
     assert "malformed" not in kept
+
+
+def test_thousands_of_categories_take_time_in_proportion_and_share_the_item(item_records, spark):
+    spark.range(1).collect()
+
+    def seconds(count, items):
+        rows = [item(f"i{n}", "a", categories=[(f"c{k % 5000:05}", 1.0) for k in range(count)]) for n in range(items)]
+        given = item_records(rows).localCheckpoint()
+        start = time.monotonic()
+        found = transform(given).select("category_count", F.array_max("categories.weight")).distinct().collect()
+        return time.monotonic() - start, found
+
+    few, _ = seconds(100, 100)
+    many, found = seconds(10_000, 1)
+    assert [(row[0], row[1]) for row in found] == [(5000, pytest.approx(1 / 5000))]
+    assert many < 10 * few + 5

@@ -23,6 +23,18 @@ def line(**changes):
     return json.dumps({name: value for name, value in (GOOD | changes).items() if value is not None})
 
 
+def number(**written):
+    """A good line with a number as it is written, which Python's JSON would write otherwise."""
+    return line()[:-1] + "".join(f', "{name}": {text}' for name, text in written.items()) + "}"
+
+
+def fill(text, length):
+    """The line, made so many bytes long by its last field, an empty string."""
+    return f'{text[:-2]}{"x" * (length - len(text))}"}}'
+
+
+DEEP = "raw: not one JSON object with at most 64 levels of lists and objects"
+MIB = 1 << 20
 TIME = "is not an ISO 8601 time with a zone or a number of epoch milliseconds"
 
 BAD = {
@@ -78,10 +90,89 @@ BAD = {
     "a negative position": (line(position=-1), "position: -1 is negative"),
     "a negative duration": (line(duration_ms=-5), "duration_ms: -5 is negative"),
     "negative revenue": (line(revenue_micros=-5), "revenue_micros: -5 is negative"),
+    "a position beyond all lists": (line(position=1_000_001), "position: 1000001 is more than 1000000"),
+    "the sentinel of a live stream": (
+        line(duration_ms=2**63 - 1),
+        "duration_ms: 9223372036854775807 is more than 604800000",
+    ),
+    "more revenue than an event has": (
+        line(revenue_micros=10**9 + 1),
+        "revenue_micros: 1000000001 is more than 1000000000",
+    ),
+    "an exponent of a billion in a string": (
+        line(position="1e-1000000000"),
+        "position: '1e-1000000000' is not a whole number",
+    ),
+    "an exponent of a billion": (
+        number(position="1e-1000000000"),
+        "position: a number with an exponent and next to 0 is not a whole number",
+    ),
+    "a large exponent in a string": (
+        line(revenue_micros="1e1000000000"),
+        "revenue_micros: '1e1000000000' is not a whole number",
+    ),
+    "a large exponent": (number(revenue_micros="1e1000000000"), "revenue_micros: 'Infinity' is not a whole number"),
+    "a fraction that a decimal cannot hold": (line(position="1e-30"), "position: '1e-30' is not a whole number"),
+    "a fraction that a double can hold": (number(position="1e-30"), "position: '1.0E-30' is not a whole number"),
+    "a fraction of twenty digits": (
+        line(position="1.00000000000000000001"),
+        "position: '1.00000000000000000001' is not a whole number",
+    ),
+    "a number of ten thousand digits": (
+        line(duration_ms="9" * 10_000),
+        f"duration_ms: '{'9' * 80}…' is not a whole number",
+    ),
+    "a number of ten thousand digits without quotes": (
+        number(duration_ms="9" * 10_000),
+        "raw: not one JSON object with each field once",
+    ),
+    "a number that is none": (line(position="NaN"), "position: 'NaN' is not a whole number"),
+    "a time of a billion digits": (
+        line(event_time=f"2026-05-01T13:05:00.{'0' * 1000}Z"),
+        f"event_time: '2026-05-01T13:05:00.{'0' * 60}…' {TIME}",
+    ),
+    "an epoch with an exponent": (
+        line(event_time=None)[:-1] + ', "event_time": 1e-1000000000}',
+        f"event_time: '0.0' {TIME}",
+    ),
+    "NUL in an id": (line(user_id="a\0b"), "user_id: 'a\u2400b' holds a NUL or half of a surrogate pair"),
+    "half of a surrogate pair": (
+        line(item_id="a\ud83d"),
+        "item_id: 'a\u2400' holds a NUL or half of a surrogate pair",
+    ),
+    "the other half first": (
+        line(surface="\ude00\ud83d"),
+        "surface: '\u2400\u2400' holds a NUL or half of a surrogate pair",
+    ),
+    "half of a pair behind a backslash": (
+        line(surface="\\\ud83d"),
+        "surface: '\\\u2400' holds a NUL or half of a surrogate pair",
+    ),
+    "a text that is too long": (
+        line(user_id="ü" * 1025),
+        f"user_id: '{'ü' * 80}…' has 1025 characters, more than 1024",
+    ),
+    "an event_id of white space of every kind": (
+        line(event_id="\u00a0\u2003\u3000\t\u200b\ufeff"),
+        "event_id is missing",
+    ),
+    "a hundred thousand brackets": ("[" * 100_000, DEEP),
+    "an object of 65 levels": (line(extra=json.loads("[" * 64 + "]" * 64)), DEEP),
+    "a line that is too long": (
+        line(extra="x" * MIB),
+        "raw: the line is longer than 1 MiB",
+    ),
+    "a line that is too long and no text": (
+        b"\xff" * (MIB + 1),
+        "raw: the line is longer than 1 MiB",
+    ),
+    "UTF-16": (line().encode("utf-16-le"), "raw: not one JSON object with each field once"),
     "any surface": (line(surface="*"), "surface: '*' means any in Feedmill's tables; give it another name"),
     "any country": (line(country="*"), "country: '*' means any in Feedmill's tables; give it another name"),
     "a very long wrong value": (line(position="x" * 100), f"position: '{'x' * 80}…' is not a whole number"),
 }
+
+MEASURED = GOOD | {"position": 10**6, "duration_ms": 7 * 24 * 3600 * 1000, "revenue_micros": 10**9}
 
 INSTANT = datetime(2026, 5, 1, 13, 5, tzinfo=UTC)
 
@@ -105,6 +196,22 @@ READ = {
     "a whole float": (line(revenue_micros=12345678.0), "revenue_micros", 12345678),
     "a field that nobody knows": (line(colour="red"), "item_id", "i1"),
     "a carriage return": (line() + "\r", "item_id", "i1"),
+    "the largest measures": (json.dumps(MEASURED), "revenue_micros", 10**9),
+    "a number with an exponent": (number(duration_ms="1.5e3"), "duration_ms", 1500),
+    "a number with an exponent in a string": (line(duration_ms="1.5E+3"), "duration_ms", 1500),
+    "a zero": (line(position=0), "position", 0),
+    "a zero as a float": (number(position="0.0"), "position", 0),
+    "a whole pair of surrogates": (line(surface="\U0001f600"), "surface", "\U0001f600"),
+    "a backslash before a u": (line(surface="\\ud83d"), "surface", "\\ud83d"),
+    "half of a pair in a field that nobody reads": (line(title="\ud83d"), "item_id", "i1"),
+    "a NUL in a field that nobody reads": (line(title="\0"), "item_id", "i1"),
+    "a text of the greatest length": (line(user_id="ü" * 1024), "user_id", "ü" * 1024),
+    "ids that look alike": (line(item_id="\u0430\u200bb "), "item_id", "\u0430\u200bb "),
+    "a user of white space": (line(user_id="\u2028\u3000"), "user_id", None),
+    "brackets in a text": (line(surface="[" * 100), "surface", "[" * 100),
+    "an object of 64 levels": (line(extra=json.loads("[" * 63 + "]" * 63)), "item_id", "i1"),
+    "a hundred lists beside each other": (line(extra=[[], {}] * 100), "item_id", "i1"),
+    "a line of the greatest length": (fill(line(extra=""), MIB), "item_id", "i1"),
     "text beyond ASCII": (line(surface="Für dich"), "surface", "Für dich"),
 }
 
@@ -199,6 +306,11 @@ def test_a_replay_lands_each_hour_in_a_file_of_its_own_and_changes_nothing_but_t
             b'{"payload":{"event_time":"2026-05-01T11:00:00Z"}, "event_time": 1777730400000}\n',
         ),
     ]
+
+
+def test_a_line_of_brackets_goes_with_the_line_before_it(tmp_path):
+    ((_, _, content),) = replayed(tmp_path, [REPLAYED[0], b"[" * 100_000 + b"\n"])
+    assert content.endswith(b"[" * 100_000 + b"\n")
 
 
 def test_a_replayed_gzip_file_is_a_gzip_file(tmp_path):

@@ -33,6 +33,43 @@ BAD = {
         line(categories=["news", "*"]),
         "categories: '*' means any in Feedmill's tables; give it another name",
     ),
+    "a weight that would vanish": (
+        line(categories=[{"category": "a", "weight": 1e-10}]),
+        "categories: the weight 1.0E-10 is not between 1e-09 and 1e+09",
+    ),
+    "a weight that would leave nothing for others": (
+        line(categories=["a", {"category": "news", "weight": 1e10}]),
+        "categories: the weight 1.0E10 is not between 1e-09 and 1e+09",
+    ),
+    "an endless weight": (
+        line(categories=[{"category": "news", "weight": "1" * 10_000}]),
+        f'categories: \'{{"category":"news","weight":"{"1" * 51}…\' {NOT_CATEGORY}',
+    ),
+    "more categories than an item has": (
+        line(categories=[f"c{n}" for n in range(10_001)]),
+        "categories: 10001 are more than 10000",
+    ),
+    "NUL in a category": (
+        line(categories=["a", "b\0"]),
+        "categories: 'b\u2400' holds a NUL or half of a surrogate pair",
+    ),
+    "a category that is too long": (
+        line(categories=["x" * 1025]),
+        f"categories: '{'x' * 80}…' has 1025 characters, more than 1024",
+    ),
+    "a category of white space": (line(categories=["\u3000"]), f"categories: '\u3000' {NOT_CATEGORY}"),
+    "an item as long as a century": (
+        line(duration_ms=100 * 366 * 86_400_000),
+        "duration_ms: 3162240000000 is more than 31622400000",
+    ),
+    "a date that stands for none": (
+        line(published_at="0001-01-01T00:00:00Z"),
+        "published_at: 0001-01-01T00:00:00Z is not between 1700 and 2200; a time that is not known is left out",
+    ),
+    "a date before all calendars": (
+        line(published_at=-253_402_300_799_999),
+        "published_at: -6060-01-02T00:00:00Z is not between 1700 and 2200; a time that is not known is left out",
+    ),
     "a negative duration": (line(duration_ms=-1), "duration_ms: -1 is negative"),
     "a wrong published_at": (
         line(published_at="May"),
@@ -46,6 +83,8 @@ READ = {
         "categories",
         [("news", 3.0), ("sport", 1.0), ("arts", 1.0)],
     ),
+    "as many categories as an item may have": (line(categories=["c"] * 10_000), "categories", [("c", 1.0)] * 10_000),
+    "the smallest weight": (line(categories=[{"category": "a", "weight": 1e-9}]), "categories", [("a", 1e-9)]),
     "no categories": (line(), "categories", None),
     "an old item": (line(published_at="1995-01-01T00:00:00Z"), "seconds", 788918400),
     "a numbered item": (line(item_id=5), "item_id", "5"),

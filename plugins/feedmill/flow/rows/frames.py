@@ -16,12 +16,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import fsspec
-
 from feedmill.connections import CATALOG
 from feedmill.flow.rows.parquet import UnreadableError, read_schema
 from feedmill.flow.rows.readers import Read, Reader, for_reader, reader_column, readers, within
 from feedmill.lake.schema import Ddl
+from feedmill.landing.names import located, opened
 from feedmill.spec import FileKind, Files, Input, Source, Table
 from feedmill.timeline import Range
 
@@ -43,6 +42,12 @@ SMALL_FILES = {
     "spark.sql.files.openCostInBytes": str(64 * 1024),
 }
 """How a session reads landed files: an hour may have arrived as 20,000 small ones."""
+_AS_THEY_ARE = {
+    "fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+    "fs.file.impl.disable.cache": "true",
+}
+"""Hadoop's own way of reading a local file looks for a checksum beside it. So it fails on a name with a colon, as in
+``13:00:00.jsonl``, and on a file beside which somebody left a wrong one. Buckets are not concerned."""
 
 _FILE_FACTS = "_place string, source_file string, file_name string, received_at timestamp, arrival_hour timestamp"
 
@@ -163,7 +168,7 @@ def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
 
     if not group:
         return []
-    text = spark.read.option("lineSep", "\n").text([_literally(f.path) for f in group])
+    text = spark.read.options(**_AS_THEY_ARE).option("lineSep", "\n").text([_literally(f.path) for f in group])
     lines = text.select(
         _place(),
         F.col("_metadata.file_block_start").alias("block"),
@@ -196,8 +201,7 @@ def _by_schema(group: list[File], columns: Sequence[str]) -> tuple[dict[str, lis
     by_schema: defaultdict[str, list[File]] = defaultdict(list)
     unreadable = {}
     for file in group:
-        fs, path = fsspec.core.url_to_fs(file.path)
-        with fs.open(path, "rb") as stream:
+        with opened(*located(file.path)) as stream:
             try:
                 by_schema[read_schema(pq.ParquetFile(stream), columns)].append(file)
             except UnreadableError as error:
@@ -211,7 +215,7 @@ def _parquet_rows(spark: SparkSession, schema: str, group: list[File]) -> DataFr
     from pyspark.sql.types import StructType
 
     columns = StructType.fromJson(json.loads(schema))
-    rows = spark.read.schema(columns).parquet(*[_literally(f.path) for f in group])
+    rows = spark.read.options(**_AS_THEY_ARE).schema(columns).parquet(*[_literally(f.path) for f in group])
     # In backticks, for a dot in a name would lead into a struct.
     own = [F.col(f"`{name.replace('`', '``')}`") for name in columns.names]
     numbered = rows.select(_place(), (F.col("_metadata.row_index") + 1).alias("line"), *own)

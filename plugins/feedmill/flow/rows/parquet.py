@@ -1,7 +1,8 @@
 """How Spark is to read a Parquet file: the columns that its source looks at, and none of the others.
 
 Left to itself, Spark takes in every column, and refuses the file for one that nobody reads: for nanoseconds, a time of
-day, or a name that differs from another in case only. The types are those that Spark itself would give.
+day, or a name that differs from another in case only. The types are those that Spark itself would give, but a time in
+milliseconds is a number of epoch milliseconds.
 """
 
 from __future__ import annotations
@@ -116,6 +117,11 @@ def _leaf(column: pq.ColumnSchema) -> str:
             return "date"
         case "Decimal" if kind["precision"] <= 38:
             return f"decimal({kind['precision']},{kind['scale']})"
+        case "Timestamp" if kind["timeUnit"] == "milliseconds" and kind["isAdjustedToUTC"]:
+            # As the number that is stored. Spark fails on the file if one of them is no time that it knows.
+            return "long"
+        case "Timestamp" if kind["timeUnit"] == "milliseconds":
+            raise UnreadableError(column.path, "may fail on times in milliseconds without a zone", "a zone")
         case "Timestamp" if kind["timeUnit"] != "nanoseconds":
             return "timestamp" if kind["isAdjustedToUTC"] else "timestamp_ntz"
         case "Timestamp":
