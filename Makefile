@@ -12,7 +12,7 @@ STACK := $(BIN)/python -m feedmill.local
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup up down status demo demo-full test test-slow test-all test-faults test-runners evaluate bench lint format types lock wheel docs clean python
+.PHONY: help setup up down status demo demo-full test test-slow test-all test-faults fuzz test-runners evaluate bench lint format types lock wheel docs clean python
 
 help: ## this list
 	awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-13s%s\n", $$1, $$2}' Makefile
@@ -46,13 +46,16 @@ docs: .venv/.installed ## write the pages of all tables to docs/tables
 ## 4. Develop
 
 test: .venv/.installed ## run the tests that every change must pass
-	$(BIN)/python -m pytest -m "not slow and not faults"
+	$(BIN)/python -m pytest -m "not slow and not faults and not fuzz"
 
 test-slow: .venv/.installed ## run the tests that take minutes
-	$(BIN)/python -m pytest -m "slow and not faults"
+	$(BIN)/python -m pytest -m "slow and not faults and not fuzz"
 
 test-all: .venv/.installed ## run both
-	$(BIN)/python -m pytest -m "not faults"
+	$(BIN)/python -m pytest -m "not faults and not fuzz"
+
+fuzz: .venv/.installed ## land any bytes for an hour (MINUTES=5 for less, FUZZ_SEED=… for one round)
+	MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -m fuzz tests/fuzz -o log_cli=true -o log_cli_level=INFO
 
 test-faults: .venv/.installed ## run the tests that kill processes at every bad moment
 	$(BIN)/python -m pytest -m faults
