@@ -221,6 +221,22 @@ def test_a_codec_that_spark_lacks_is_named_if_the_column_is_read() -> None:
     assert defect(of_parquet(WHOLE, compression={"ignored": "BROTLI"}), "a.parquet") is None
 
 
+def test_a_column_whose_name_is_not_utf8_is_a_defect() -> None:
+    for name in ("secret", "a"):
+        written = of_parquet(pa.table({name: [1]})).replace(b"secret", b"secr\xa5t").replace(b"\x01a", b"\x01\xff")
+        reason = defect(written, "a.parquet")
+        assert reason is not None
+        assert reason.startswith("not a whole Parquet file: 'utf-8' codec can't decode byte ")
+
+
+@pytest.mark.parametrize("pages", ["1.0", "2.0"])
+def test_a_wrong_byte_anywhere_in_a_footer_or_page_header_fails_no_look(pages: str) -> None:
+    whole = of_parquet(WHOLE.slice(0, 3), data_page_version=pages)
+    for at in range(len(whole)):
+        for wrong in (0, whole[at] ^ 1, whole[at] ^ 0x80, 255):
+            defect(whole[:at] + bytes([wrong]) + whole[at + 1 :], "a.parquet")
+
+
 def test_a_parquet_file_without_columns_is_a_defect() -> None:
     assert defect(of_parquet(pa.table({})), "a.parquet") == "the Parquet file has no columns"
 
@@ -270,9 +286,9 @@ def test_a_footer_longer_than_a_footer_may_be_is_not_read() -> None:
                 assert len(self.getvalue()) - self.tell() <= 8, "only its length was read"
             return super().read(size)
 
-    content = bytes(40 * MIB) + struct.pack("<I", 36 * MIB) + b"PAR1"
+    content = bytes(12 * MIB) + struct.pack("<I", 9 * MIB) + b"PAR1"
     found = look(Long(content), "a.parquet", len(content), TABLES)
-    assert found.defect == "the Parquet footer has 36 MiB: it may have 32 MiB"
+    assert found.defect == "the Parquet footer has 9 MiB: it may have 8 MiB"
 
 
 def test_the_bounds_of_a_file_leave_room_for_an_hour_of_the_largest_feed() -> None:
