@@ -72,9 +72,10 @@ def land(deployment: Deployment, events: int) -> None:
 def built(deployment: Deployment) -> str:
     """Build the hour; the digest of its rows."""
     from feedmill.flow.build import build
+    from feedmill.flow.job import Job
     from feedmill.ledger import builds
 
-    made = build(deployment.tables["events.landed"], SPAN, deployment, "bench")
+    made = build(Job(deployment.tables["events.landed"], SPAN, deployment, "bench"))
     with deployment.ledger.transaction() as session:
         (partition,) = builds.written(session, made.build_id).values()
         return partition.digest
