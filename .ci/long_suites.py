@@ -194,10 +194,13 @@ def run_pytest(options: Sequence[str], minutes: float, folder: Path) -> tuple[in
             env={**os.environ, "PYTHONPATH": path, "LONG_SUITES_RECORD": str(record)},
         )
         code: int | None
+        before = None
         try:
             code = process.wait(60 * minutes)
         except subprocess.TimeoutExpired:
             code = None
+            # What fails from here on fails of the signal: PySpark's own handler of it may raise in the test at work.
+            before = record.read_text() if record.exists() else ""
             # As Ctrl-C does: fixtures are torn down, and servers stopped.
             process.send_signal(signal.SIGINT)
             try:
@@ -205,7 +208,8 @@ def run_pytest(options: Sequence[str], minutes: float, folder: Path) -> tuple[in
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        facts = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+        noted = before if before is not None else record.read_text() if record.exists() else ""
+        facts = [json.loads(line) for line in noted.splitlines()]
     failures = [Failure(**fact) for fact in facts if "test" in fact]
     if code == 1 and {"failed": len(failures)} not in facts:
         code = LOST
