@@ -43,7 +43,7 @@ def test_whatever_is_summed_has_a_bound() -> None:
         f"its lines or rows | {bounds.FILE_ROWS:,} |",
         f"by each page | {amount(bounds.ROW_GROUP_BYTES)} |",
         f"a Parquet footer | {amount(LONGEST_FOOTER)} |",
-        f"| a line | {amount(LONGEST_SEEN)} |",
+        f"a line of more than {amount(LONGEST_SEEN)}",
         f"its path | {LONGEST:,} bytes",
     ],
 )

@@ -25,6 +25,7 @@ from feedmill.ledger import quarantine
 from feedmill.ledger.models import Build, File, Partition
 from feedmill.ledger.quarantine import DecisionError, Defect, Quarantined
 from feedmill.timeline import HOUR, Range
+from include.bounds import MIB, RAW_LENGTH
 from include.spark.sources import events_jsonl
 
 pytestmark = pytest.mark.rule(6)
@@ -43,6 +44,12 @@ def make(deployment: Deployment, name: str, owner: str = "test/run") -> tuple[st
     checked = check(table, built.build_id, deployment)
     publish(table, built.build_id, deployment.ledger, deployment.lake)
     return built.build_id, checked
+
+
+def event(number: int, item: str) -> str:
+    """A line of events_jsonl."""
+    at = START.isoformat()
+    return json.dumps({"event_id": f"e{number}", "event_time": at, "event_type": "click", "item_id": item})
 
 
 def rows_of(deployment: Deployment, name: str) -> list[dict[str, Any]]:
@@ -198,9 +205,7 @@ def test_a_source_that_fails_on_a_row_costs_the_file_of_that_row(
     folder = Path(deployment.lake.landing.removeprefix("file://")) / "events_jsonl" / HOUR.name_of(START)
     folder.mkdir(parents=True)
     for n in range(9):
-        at = START.isoformat()
-        event = {"event_id": f"e{n}", "event_time": at, "event_type": "click", "item_id": "7" if n != 5 else "x"}
-        (folder / f"{n}.jsonl").write_text(json.dumps(event) + "\n")
+        (folder / f"{n}.jsonl").write_text(event(n, "7" if n != 5 else "x") + "\n")
     right = events_jsonl.read
 
     def careless(rows: Any) -> Any:
@@ -223,6 +228,24 @@ def test_a_landing_zone_that_feedmill_may_not_write_to_needs_no_good_file(
     (bad.parents[2] / "_feedmill").write_text("")
     make(deployment, LANDED)
     assert file_of(deployment, bad).defect is not None
+
+
+def test_a_line_that_spark_must_not_see_costs_only_itself(deployment: Deployment) -> None:
+    folder = Path(deployment.lake.landing.removeprefix("file://")) / "events_jsonl" / HOUR.name_of(START)
+    folder.mkdir(parents=True)
+    path, events = folder / "a.jsonl", [event(n, "7") + "\n" for n in range(4)]
+    long = f'{{"event_id": "{"x" * 6 * MIB}"}}\n'
+    path.write_text("".join([events[0], events[1], long, events[2], "\n", events[3], long.strip()]))
+    make(deployment, LANDED)
+    make(deployment, REJECTED)
+    assert {row["line"] for row in rows_of(deployment, LANDED)} == {1, 2, 4, 6}
+    rejected = rows_of(deployment, REJECTED)
+    assert {(row["line"], row["reason"]) for row in rejected} == {
+        (line, "raw: the line is longer than 1 MiB") for line in (3, 7)
+    }
+    assert {row["source_file"] for row in rejected} == {path.as_uri()}
+    assert {row["raw"] for row in rejected} == {f"{long[:RAW_LENGTH]}…"}
+    assert file_of(deployment, path).not_read is None
 
 
 def test_a_defect_of_older_reader_code_is_tried_again(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

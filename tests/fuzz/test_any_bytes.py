@@ -32,6 +32,7 @@ from feedmill.flow.rows.readers import Reader
 from feedmill.lake.catalog import Lake
 from feedmill.landing.discover import discover
 from feedmill.landing.names import recorded
+from feedmill.landing.shorten import shortened
 from feedmill.ledger.models import File, Partition
 from feedmill.ledger.store import Ledger
 from feedmill.local.spark import SparkServer
@@ -80,7 +81,9 @@ def unaccounted(landed: dict[str, Given], counts: Counts) -> dict[str, str]:
     for url, file in landed.items():
         found, rows = counts.get(url, Counter()), file.rows()
         whole = {kind: number for kind, number in found.items() if kind[0]}
-        if whole and (whole != {(True, False): 1} or len(found) > 1):
+        if whole and file.must_be_read():
+            wrong[url] = f"rejected as a whole, with its {rows} rows"
+        elif whole and (whole != {(True, False): 1} or len(found) > 1):
             wrong[url] = f"rejected as a whole, and more: {dict(found)}"
         elif not whole and found.total() != rows:
             wrong[url] = f"{found.total()} of its {rows} rows"
@@ -95,12 +98,13 @@ def read(deployment: Deployment, spark: Any, files: Iterable[File], kinds: Itera
     table = deployment.tables["events.rejected"]
     reader = Reader(table, table.one(START), "arrival_hour")
     listed = list(files)
-    for kind in kinds:
-        of_kind = [file for file in listed if file.kind == kind]
-        records = frames.records(spark, Files(kind), reader, of_kind, deployment.sources)
-        whole, good = F.col("line").isNull().alias("whole"), F.col("reason").isNull().alias("good")
-        for row in records.groupBy("source_file", whole, good).count().collect():
-            counts.setdefault(row["source_file"], Counter())[row["whole"], row["good"]] = row["count"]
+    whole, good = F.col("line").isNull().alias("whole"), F.col("reason").isNull().alias("good")
+    with shortened(deployment.lake.landing, listed) as copies:
+        for kind in kinds:
+            of_kind = [file for file in listed if file.kind == kind]
+            records = frames.records(spark, Files(kind), reader, of_kind, deployment.sources, copies)
+            for row in records.groupBy("source_file", whole, good).count().collect():
+                counts.setdefault(row["source_file"], Counter())[row["whole"], row["good"]] = row["count"]
     return counts
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from feedmill.landing import footer, inspect
-from feedmill.landing.inspect import LONGEST_SEEN, digest, look
+from feedmill.landing.inspect import LONGEST_SEEN, Looked, digest, look
 from feedmill.spec import Source
 from include.bounds import FILE_BYTES, FILE_ROWS, MIB, ROW_GROUP_BYTES
 
@@ -124,40 +124,42 @@ def test_a_parquet_file_without_its_footer_is_not_whole() -> None:
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 @pytest.mark.parametrize("lines", [0, 2, 1_000_000])
-def test_a_line_that_spark_must_not_see_makes_the_file_a_defect_that_tells_which(name: str, lines: int) -> None:
-    def packed(line: bytes) -> bytes:
-        content = b"{}\n" * lines + line + b"\n" + TEXT
-        return gzip.compress(content, 1) if name.endswith(".gz") else content
+def test_lines_that_spark_must_not_see_are_counted(name: str, lines: int) -> None:
+    def long_lines(*some: bytes) -> int:
+        content = b"{}\n" * lines + b"\n".join(some)
+        packed = gzip.compress(content, 1) if name.endswith(".gz") else content
+        looked = look(io.BytesIO(packed), name, len(packed), LINES)
+        assert looked.defect is None
+        return looked.long_lines
 
-    assert defect(packed(b"x" * LONGEST_SEEN), name) is None
-    assert defect(packed(b"x" * (LONGEST_SEEN + 1)), name) == f"line {lines + 1} is longer than 4 MiB"
+    longest, longer = b"x" * LONGEST_SEEN, b"x" * (LONGEST_SEEN + 1)
+    assert long_lines(longest, TEXT, longest) == 0
+    assert long_lines(longer, TEXT) == 1
+    assert long_lines(longest, TEXT, longer) == 1, "the last one needs no end"
+    assert long_lines(longer, TEXT, longer, longest, longer + b"\n", TEXT) == 3
 
 
-def test_a_line_without_an_end_is_as_long_as_it_is() -> None:
-    assert defect(TEXT + b"x" * (LONGEST_SEEN + 1), "a.jsonl") == "line 1001 is longer than 4 MiB"
-
-
-def in_bounded_memory(feed: Endless) -> tuple[str | None, float]:
-    """The defect, and how many MiB it took to find it."""
+def in_bounded_memory(feed: Endless) -> tuple[Looked, float]:
+    """What was found, and how many MiB it took."""
     tracemalloc.start()
     try:
-        found = look(feed, "a.jsonl.gz", feed.size, LINES).defect
+        found = look(feed, "a.jsonl.gz", feed.size, LINES)
         return found, tracemalloc.get_traced_memory()[1] / MIB
     finally:
         tracemalloc.stop()
 
 
 def test_a_line_of_gigabytes_in_a_small_gzip_is_found_in_a_few_megabytes() -> None:
-    reason, memory = in_bounded_memory(Endless(b"x" * MIB, 1000))
-    assert reason == "line 1 is longer than 4 MiB"
+    looked, memory = in_bounded_memory(Endless(b"x" * MIB, 1000))
+    assert (looked.defect, looked.long_lines) == (None, 1)
     assert memory < 8
 
 
 def test_a_gzip_that_unpacks_to_more_than_a_file_may_have_is_left_at_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspect, "FILE_BYTES", 100 * MIB)
     feed = Endless((b"x" * 1023 + b"\n") * 1024, 1000)
-    reason, memory = in_bounded_memory(feed)
-    assert reason == "the file unpacks to more than 100 MiB"
+    looked, memory = in_bounded_memory(feed)
+    assert looked.defect == "the file unpacks to more than 100 MiB"
     assert memory < 8
     assert feed.packed.tell() == feed.size, "its digest covers all of it"
 

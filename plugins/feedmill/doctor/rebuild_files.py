@@ -172,4 +172,6 @@ def _registration(file: FoundFile | RuledOut, kind: FileKind, hour: datetime, nu
     if isinstance(file, RuledOut):
         registration.reader = file.reader
         registration.disowned_by, registration.disowned_because = file.disowned_by, file.disowned_because
+    else:
+        registration.long_lines = file.long_lines
     return registration

@@ -29,6 +29,7 @@ from feedmill.freshness.load import load
 from feedmill.lake.attempts import drop_branch
 from feedmill.lake.catalog import branch_name, moment_of
 from feedmill.landing.discover import discover, look_again, verify
+from feedmill.landing.shorten import Copies, shortened
 from feedmill.ledger import builds, codes, files, quarantine
 from feedmill.ledger.builds import ClaimedError, Written
 from feedmill.ledger.claims import HEARTBEAT
@@ -135,6 +136,14 @@ def build(
     return built
 
 
+@dataclass(frozen=True)
+class _FilesRead:
+    """The files that a try reads."""
+
+    by_kind: Mapping[FileKind, list[File]]
+    copies: Copies
+
+
 def _try(job: Job, started: Callable[[str], None], stopped: Callable[[], bool], clock: float) -> Built | None:
     """One try, with a build id of its own. None: it has made defects of files, and the next try reads without them."""
     table, span, deployment = job.table, job.span, job.deployment
@@ -150,12 +159,13 @@ def _try(job: Job, started: Callable[[str], None], stopped: Callable[[], bool], 
         with ledger.transaction() as transaction:
             # Once, for all passes and for the pins: what is decided about a file meanwhile is the next build's.
             read = files.read_by(transaction, table, span, begun.begin)
-        with _heartbeat(deployment, begun):
+        landed = [file for group in read.values() for file in group]
+        with _heartbeat(deployment, begun), shortened(deployment.lake.landing, landed) as copies:
             try:
                 with session.session_of(begun.session_id, pool) as spark:
-                    head, partitions = _write(job, begun, read, spark)
+                    head, partitions = _write(job, begun, _FilesRead(read, copies), spark)
             except Exception as error:
-                if stopped() or not _quarantined(job, begun, suspects.Search(job, read, started), error):
+                if stopped() or not _quarantined(job, begun, suspects.Search(job, read, copies, started), error):
                     raise
                 return None
     except BaseException as error:
@@ -221,9 +231,7 @@ def _interrupt_earlier_tries(job: Job) -> None:
         session.interrupt(try_.session_id)
 
 
-def _write(
-    job: Job, build: Build, read: Mapping[FileKind, list[File]], spark: SparkSession
-) -> tuple[int, list[Written]]:
+def _write(job: Job, build: Build, read: _FilesRead, spark: SparkSession) -> tuple[int, list[Written]]:
     """Write every pass to the branch; return its head and what each partition holds."""
     table, span, deployment, lake = job.table, job.span, job.deployment, job.deployment.lake
     # Facts first: what the ledger says is published stands in the snapshots that are pinned afterwards. The other way
@@ -234,7 +242,7 @@ def _write(
     refuse_frozen(table, span, known)
     pins = {e.table.name: lake.current_snapshot(e.table) for e in table.inputs if isinstance(e, Input)}
     with deployment.ledger.transaction() as transaction:
-        builds.pin(transaction, build.id, {**pins, **beside_snapshots(transaction, table, read, build.begin)})
+        builds.pin(transaction, build.id, {**pins, **beside_snapshots(transaction, table, read.by_kind, build.begin)})
     name = f"{CATALOG}.{table.name}"
     branch = fork(table, build.id, spark)
     passes = cut(table, span, known)
@@ -255,7 +263,7 @@ def _write(
 
 
 def _transformed(
-    job: Job, step: Pass, read: Mapping[FileKind, list[File]], pins: Mapping[str, int | None], spark: SparkSession
+    job: Job, step: Pass, read: _FilesRead, pins: Mapping[str, int | None], spark: SparkSession
 ) -> DataFrame:
     """The transform's rows of one pass, with the DDL's columns in its order."""
     table, deployment = job.table, job.deployment
@@ -265,10 +273,12 @@ def _transformed(
     for entry in table.inputs:
         if isinstance(entry, Files):
             start, end = entry.window(step.span)
-            registered = [file for file in read[entry.kind] if start <= file.arrival_hour < end]
+            registered = [file for file in read.by_kind[entry.kind] if start <= file.arrival_hour < end]
             verify(registered)
             log.info("reading %d files of %s", len(registered), entry.kind)
-            arguments[entry.parameter] = frames.records(spark, entry, for_table, registered, deployment.sources)
+            arguments[entry.parameter] = frames.records(
+                spark, entry, for_table, registered, deployment.sources, read.copies
+            )
         else:
             name = entry.table.name
             wanted = Read(job.partitioned_by[name], step.as_of.get(name, {}), pins[name])

@@ -39,6 +39,7 @@ from feedmill.flow.rows import frames
 from feedmill.flow.rows.readers import Reader
 from feedmill.freshness.identity import reader
 from feedmill.landing.discover import verify
+from feedmill.landing.shorten import WORK, Copies
 from feedmill.ledger.models import File
 from feedmill.ledger.quarantine import Defect
 from feedmill.spark import session
@@ -58,9 +59,6 @@ READS = 300
 ALIKE = 3
 """So many files of a source that were read and that all fail in the same way accuse the reader."""
 
-WORK = "_feedmill"
-"""The folder of the landing zone for the good files."""
-
 _SHOWN = 300
 """Characters of a reason."""
 
@@ -76,6 +74,8 @@ class Search:
     job: Job
     read: Mapping[FileKind, Sequence[File]]
     """What the build read, by kind."""
+    copies: Copies
+    """From where it read them instead."""
     started: Callable[[str], None]
     """Called with the id of the Spark session, so that it can be interrupted."""
 
@@ -110,7 +110,7 @@ class Search:
         Raises:
             ReaderSuspectedError: all of them fail alike.
         """
-        group = _Group(self.job, spark, source, files)
+        group = _Group(self.job, spark, source, files, self.copies)
         error = group.why(files)
         if error is None:
             return {}
@@ -142,6 +142,7 @@ class _Group:
     spark: SparkSession
     source: Source
     files: list[File]
+    copies: Copies
     bad: dict[File, str] = field(default_factory=dict)
     """Files that fail alone, with the reason."""
     cleared: int = 0
@@ -153,7 +154,8 @@ class _Group:
         Any other error is raised, so that nothing is concluded from it.
         """
         entry, as_it_arrived = Files(self.source.kind), Reader(self.job.table, self.job.span, "arrival_hour")
-        return _error_of(lambda: frames.records(self.spark, entry, as_it_arrived, files, self.job.deployment.sources))
+        sources = self.job.deployment.sources
+        return _error_of(lambda: frames.records(self.spark, entry, as_it_arrived, files, sources, self.copies))
 
     def divide(self, first: Exception) -> None:
         """Find the files that fail alone, by dividing the groups that fail; ``first`` is the error of them all."""

@@ -10,9 +10,10 @@ from datetime import datetime
 from feedmill.deployment import Deployment
 from feedmill.housekeeping import branches, retention, upkeep
 from feedmill.housekeeping import ledger as ledger_retention
+from feedmill.landing.shorten import remove_leftovers
 from feedmill.ledger import builds
 from feedmill.spark import session
-from feedmill.spec import Table
+from feedmill.spec import Files, Table
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ def keep_house(
     tell(branches.drop(table, ledger, lake, now))
     tell(branches.delete_pages(table, lake, now))
     tell(ledger_retention.tidy(table, deployment, now))
+    if any(isinstance(entry, Files) for entry in table.inputs):
+        tell(remove_leftovers(lake.landing, now))
     if lake.load_if_exists(table) is None:
         return told
     session_id = str(uuid.uuid4())

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 
 from feedmill.errors import Exit, FeedmillError, Turn
-from feedmill.landing.inspect import digest, look
+from feedmill.landing.inspect import Looked, digest, look
 from feedmill.landing.listing import LandingUnavailableError, Skip, hour_of, list_source, on_disk, url_of
 from feedmill.landing.names import IrregularError, irregular, located, opened, unreadable
 from feedmill.ledger import files, folders
@@ -296,6 +296,7 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
     hour = _folder_hour(root, source, path)
     told = _told(info)
     defect = unreadable(fs.unstrip_protocol(path)) or (_misplaced(root, source, path) if hour is None else None)
+    looked = Looked("", None)
     if defect is None or not told:
         with opened(fs, path) as stream:
             looked = look(stream, path, info["size"], source if defect is None else None)
@@ -308,6 +309,7 @@ def _inspect(fs: Any, root: str, source: Source, path: str, listed: dict[str, An
         etag=told[0] if told else looked.digest,
         received_at=_modified(listed),
         defect=defect or looked.defect,
+        long_lines=looked.long_lines,
     )
     # Otherwise the size could belong to one file and the digest to another, and no build would accept the file.
     fs.invalidate_cache(path)

@@ -18,8 +18,8 @@ from feedmill.spec import Source
 from include.bounds import FILE_BYTES, FILE_ROWS, MIB, amount
 
 LONGEST_SEEN = 4 * MIB
-"""The longest line that Spark may see: a task holds it several times until it is cut. So a longer one makes its file a
-defect, where a line beyond the contract's bound is only a rejected row."""
+"""The longest line that Spark may see: a task holds it several times until it is cut. Longer ones are counted, and
+cut before Spark reads the file (:mod:`feedmill.landing.shorten`)."""
 
 _CHUNK = MIB
 
@@ -34,6 +34,8 @@ class Looked:
     digest: str
     defect: str | None
     """Why it cannot be read to its end; None if it can. A broken file is never read in part."""
+    long_lines: int = 0
+    """How many of its lines are longer than :data:`LONGEST_SEEN`."""
 
 
 def look(stream: Any, name: str, size: int, source: Source | None) -> Looked:
@@ -58,7 +60,9 @@ def look(stream: Any, name: str, size: int, source: Source | None) -> Looked:
         hashed.update(chunk)
         if lines is not None and lines.defect is None:
             lines.feed(chunk)
-    return Looked(hashed.hexdigest(), defect if lines is None else lines.end())
+    if lines is None:
+        return Looked(hashed.hexdigest(), defect)
+    return Looked(hashed.hexdigest(), lines.end(), lines.long)
 
 
 def digest(stream: Any) -> str:
@@ -91,11 +95,13 @@ def _size(size: int) -> str:
 
 
 class _Lines:
-    """Counts lines and bytes as they come, and finds the first that is beyond its bound."""
+    """Counts lines and bytes as they come, until the file is beyond its bound."""
 
     def __init__(self) -> None:
         self.defect: str | None = None
         self.lines = 0
+        self.long = 0
+        """How many lines are longer than Spark may see."""
         self._bytes = 0
         self._open = 0
         """How long the line is that has not ended yet."""
@@ -103,14 +109,12 @@ class _Lines:
     def feed(self, chunk: bytes) -> None:
         """The next bytes of the file, at most :data:`LONGEST_SEEN`."""
         first = chunk.find(b"\n")
-        # A line that begins and ends in the chunk is not too long.
-        if self._open + (len(chunk) if first < 0 else first) > LONGEST_SEEN:
-            self.defect = f"line {self.lines + 1} is longer than {amount(LONGEST_SEEN)}"
-            return
         self._bytes += len(chunk)
         if first < 0:
             self._open += len(chunk)
         else:
+            # A line that begins and ends in the chunk is not too long.
+            self.long += self._open + first > LONGEST_SEEN
             self.lines += chunk.count(b"\n")
             self._open = len(chunk) - chunk.rfind(b"\n") - 1
         if self._bytes > FILE_BYTES:
@@ -120,6 +124,8 @@ class _Lines:
 
     def end(self) -> str | None:
         """The file's defect, once all of it was fed."""
+        self.long += self._open > LONGEST_SEEN
+        self._open = 0
         return self.defect
 
 
@@ -153,4 +159,4 @@ class _Gzip(_Lines):
     def end(self) -> str | None:
         if self.defect is None and not self._decoder.eof:
             return f"truncated gzip: it ends after line {self.lines} without the closing checksum"
-        return self.defect
+        return super().end()

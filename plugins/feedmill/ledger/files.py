@@ -33,6 +33,8 @@ class FoundFile:
     etag: str
     received_at: datetime
     defect: str | None
+    long_lines: int = 0
+    """How many of its lines are longer than Spark may see."""
 
 
 def known_paths(session: Session, paths: Iterable[str]) -> set[str]:
@@ -68,6 +70,7 @@ def register(session: Session, found: list[FoundFile], now: datetime) -> list[Fi
             size=file.size,
             etag=file.etag,
             defect=file.defect,
+            long_lines=file.long_lines,
             received_at=file.received_at,
             number=counter.value,
         )

@@ -68,6 +68,8 @@ class File(Base):
     disowned_by: Mapped[str | None]
     """Who has ruled the file out, and in the next column, why."""
     disowned_because: Mapped[str | None]
+    long_lines: Mapped[int] = mapped_column(Integer, server_default="0", default=0)
+    """How many of its lines are longer than Spark may see: it is read from a copy in which they are cut."""
     received_at: Mapped[datetime]
     """The modification time in the storage when the file was found."""
     number: Mapped[int] = mapped_column(BigInteger)

@@ -197,6 +197,7 @@ def _get(session: Session, path: str) -> File:
 
 def _take(file: File, seen: FoundFile, number: int) -> None:
     file.size, file.etag, file.received_at, file.defect = seen.size, seen.etag, seen.received_at, seen.defect
+    file.long_lines = seen.long_lines
     file.reader = file.disowned_by = file.disowned_because = None
     file.number = number
 

@@ -21,6 +21,7 @@ from feedmill.flow.rows.parquet import UnreadableError, read_schema
 from feedmill.flow.rows.readers import Read, Reader, for_reader, reader_column, readers, within
 from feedmill.lake.schema import Ddl
 from feedmill.landing.names import located, opened
+from feedmill.landing.shorten import Copies
 from feedmill.spec import FileKind, Files, Input, Source, Table
 from feedmill.timeline import Range
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
 
     from feedmill.ledger.models import File
+
+NO_COPIES = Copies()
 
 OPEN_COST = 512 * 1024
 """What opening a file counts, in bytes, where Iceberg divides a read into tasks of 16 MB or more. A table of hours is
@@ -55,9 +58,17 @@ _PLACE = "source_file string, line bigint, received_at timestamp, arrival_hour t
 
 
 def records(
-    spark: SparkSession, entry: Files, reader: Reader, registered: Iterable[File], sources: Mapping[str, Source]
+    spark: SparkSession,
+    entry: Files,
+    reader: Reader,
+    registered: Iterable[File],
+    sources: Mapping[str, Source],
+    copies: Copies = NO_COPIES,
 ) -> DataFrame:
-    """Every row of the registered files, good and bad; a defect or disowned file is one row with its reason."""
+    """Every row of the registered files, good and bad; a defect or disowned file is one row with its reason.
+
+    ``copies``: from where files are read instead that have lines that Spark must not see.
+    """
     from pyspark.sql import functions as F
 
     from include.spark.sources.rules import FIELDS
@@ -72,9 +83,10 @@ def records(
     for name, group in sorted(by_source.items()):
         source = sources[name]
         defects = {file.path: file.not_read for file in group if file.not_read is not None}
-        intact = [file for file in group if file.not_read is None]
+        defects |= {file.path: copies.unreadable[file.path] for file in group if file.path in copies.unreadable}
+        intact = [file for file in group if file.path not in defects]
         if source.layout == "lines":
-            rows = _lines(spark, intact)
+            rows = _lines(spark, intact, copies.urls)
         else:
             by_schema, unreadable = _by_schema(intact, source.columns)
             rows = [_parquet_rows(spark, schema, files) for schema, files in sorted(by_schema.items())]
@@ -120,8 +132,9 @@ def condition(ddl: Ddl, span: Range) -> Column:
     return within(F.col(ddl.partition_column), span)
 
 
-def _facts(spark: SparkSession, frame: DataFrame, group: list[File]) -> DataFrame:
-    """What the ledger knows of the files that a frame reads; ``_place`` is a file's path as Spark writes it.
+def _facts(spark: SparkSession, frame: DataFrame, group: list[File], copies: Mapping[str, str]) -> DataFrame:
+    """What the ledger knows of the files that a frame reads; ``_place`` is a file's path as Spark writes it, or that of
+    the copy that is read instead.
 
     Spark writes ``two%20words`` for ``two words``, and a plus for itself. Its spelling is asked for once a file: undone
     in each row, it took a tenth of the time of landing Parquet. In rows it has file:/ where its list has file:///, so
@@ -135,13 +148,14 @@ def _facts(spark: SparkSession, frame: DataFrame, group: list[File]) -> DataFram
         return re.sub("^[a-z0-9]+:/*", "", path)
 
     spelled = {bare(unquote(place)): place for place in frame.inputFiles()}
-    unread = [file.path for file in group if bare(file.path) not in spelled]
+    places = {file.path: bare(copies.get(file.path, file.path)) for file in group}
+    unread = [path for path, place in places.items() if place not in spelled]
     if unread:
         raise RuntimeError(f"Spark does not read {len(unread)} of {len(group)} registered files: {unread[0]}, …")
     rows = [
         (place, file.path, PurePosixPath(file.path).name, file.received_at, file.arrival_hour)
         for file in group
-        for place in sorted({spelled[bare(file.path)], spelled[bare(file.path)].replace(":///", ":/", 1)})
+        for place in sorted({spelled[places[file.path]], spelled[places[file.path]].replace(":///", ":/", 1)})
     ]
     return spark.createDataFrame(rows, _FILE_FACTS)
 
@@ -157,7 +171,7 @@ def _literally(path: str) -> str:
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
-def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
+def _lines(spark: SparkSession, group: list[File], copies: Mapping[str, str]) -> list[DataFrame]:
     """The files' lines with their numbers, however Spark cuts the files into blocks and packs these into tasks.
 
     A row's id counts within its task, so a line's number is its distance from its block's first id, plus the lines of
@@ -168,7 +182,8 @@ def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
 
     if not group:
         return []
-    text = spark.read.options(**_AS_THEY_ARE).option("lineSep", "\n").text([_literally(f.path) for f in group])
+    paths = [_literally(copies.get(file.path, file.path)) for file in group]
+    text = spark.read.options(**_AS_THEY_ARE).option("lineSep", "\n").text(paths)
     lines = text.select(
         _place(),
         F.col("_metadata.file_block_start").alias("block"),
@@ -186,7 +201,7 @@ def _lines(spark: SparkSession, group: list[File]) -> list[DataFrame]:
         .withColumn("line", F.col("before") + F.col("id") - F.col("first") + 1)
         # A blank line of a file with CRLF ends is a carriage return.
         .filter(F.trim("raw", F.lit(" \t\r")) != "")
-        .join(F.broadcast(_facts(spark, text, group)), "_place")
+        .join(F.broadcast(_facts(spark, text, group, copies)), "_place")
     )
     return [numbered.select("source_file", "file_name", "line", "received_at", "arrival_hour", "raw")]
 
@@ -219,7 +234,7 @@ def _parquet_rows(spark: SparkSession, schema: str, group: list[File]) -> DataFr
     # In backticks, for a dot in a name would lead into a struct.
     own = [F.col(f"`{name.replace('`', '``')}`") for name in columns.names]
     numbered = rows.select(_place(), (F.col("_metadata.row_index") + 1).alias("line"), *own)
-    return numbered.join(F.broadcast(_facts(spark, rows, group)), "_place").drop("_place")
+    return numbered.join(F.broadcast(_facts(spark, rows, group, {})), "_place").drop("_place")
 
 
 def kinds_of(table: Table) -> list[FileKind]:
