@@ -40,6 +40,9 @@ RAW_LENGTH: Final = 2000
 CATEGORIES: Final = 10_000
 """How many categories an item may have."""
 
+COUNTED_CATEGORIES: Final = 100
+"""For how many of an item's categories, the heaviest, an event counts. An item may have more; they are kept."""
+
 WEIGHTS: Final = (1e-9, 1e9)
 """The smallest and the largest weight of a category: their quotient is still a number above 0."""
 

@@ -38,6 +38,7 @@ def test_whatever_is_summed_has_a_bound() -> None:
         f"0 to {bounds.ITEM_DURATION_MS:,}: a year |",
         f"from {bounds.PUBLISHED[0]:%Y} to {bounds.PUBLISHED[1].year - 1} |",
         f"categories of an item | {bounds.CATEGORIES:,} |",
+        f"for the {bounds.COUNTED_CATEGORIES} heaviest |",
         f"{bounds.WEIGHTS[0]:.9f} to {bounds.WEIGHTS[1]:,.0f} |",
         f"what it unpacks to | {amount(bounds.FILE_BYTES)} |",
         f"its lines or rows | {bounds.FILE_ROWS:,} |",

@@ -4,6 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from include.events import ENGAGED, LAST_BUCKET, POSITION_BUCKETS, SEGMENT, UNKNOWN
+from include.spark.categories import counted
 
 CLEAN = ("event_id", "event_time", "event_types", "user_id", "item_id", "request_id", "position", "surface")
 """The columns of events.clean that are read, beside :data:`include.events.SEGMENT`."""
@@ -57,9 +58,12 @@ def impressions(clean: DataFrame, partition: str = "day") -> DataFrame:
 def with_categories(rows: DataFrame, items: DataFrame) -> DataFrame:
     """Each row once for each category of its item, with ``category`` and ``weight``; weights of a row sum to 1.
 
-    An item without a category, and one that the catalogue of the day does not know, has the category "unknown".
+    An item without a category, and one that the catalogue of the day does not know, has the category "unknown". Of too
+    many categories the heaviest count.
     """
-    known = items.where(F.size("categories") > 0).select("day", "item_id", "categories")
+    known = items.where(F.size("categories") > 0).select(
+        "day", "item_id", counted(F.col("categories")).alias("categories")
+    )
     unknown = F.array(F.struct(F.lit(UNKNOWN).alias("category"), F.lit(1.0).alias("weight")))
     return rows.join(known, ["day", "item_id"], "left").select(
         *rows.columns, F.inline(F.coalesce("categories", unknown)).alias("category", "weight")

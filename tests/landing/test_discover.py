@@ -226,7 +226,11 @@ def test_a_file_that_is_replaced_while_it_is_looked_at_is_registered_as_what_it_
     verify([file])
 
 
-@pytest.mark.parametrize("hour", ["2026-05-01", "2026-05-01T13:00", "2026-05-01T13+02:00", "today", "2026-05-01T25"])
+NO_HOURS = ["2026-05-01", "2026-05-01T13:00", "2026-05-01T13+02:00", "today", "2026-05-01T25"]
+NO_HOURS += ["9999-12-31T23", "2200-01-01T00", "1999-12-31T23", "1000-01-01T00", "0001-01-01T00"]
+
+
+@pytest.mark.parametrize("hour", NO_HOURS)
 def test_a_folder_that_names_no_hour_costs_no_build_and_its_files_are_defects_of_the_open_hour(
     tmp_path: Path, ledger: Ledger, hour: str
 ) -> None:

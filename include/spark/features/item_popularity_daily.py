@@ -6,6 +6,7 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from include.spark.categories import counted
 from include.spark.credibility import (
     COMPARABLE,
     FIRST_ORDER,
@@ -133,7 +134,9 @@ def _days_decayed() -> Column:
 def _every_item(decayed: DataFrame, items: DataFrame) -> DataFrame:
     """Items with evidence or in the catalogue, on each surface of the window, with their categories."""
     surfaces = decayed.select("day", "surface").distinct()
-    known = items.select("day", "item_id", F.when(F.size("categories") > 0, F.col("categories")).alias("categories"))
+    known = items.select(
+        "day", "item_id", F.when(F.size("categories") > 0, counted(F.col("categories"))).alias("categories")
+    )
     # Each item gets a row on every surface; there are only a handful. Items with evidence stay, even if no catalogue
     # knows them.
     wanted = known.join(F.broadcast(surfaces), "day").select(*KEYS, "categories")

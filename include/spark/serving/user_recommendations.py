@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from include.events import ANY, UNKNOWN
+from include.spark.categories import counted
 from include.spark.exact import small_total, total
 from include.spark.histories import newest
 
@@ -109,7 +110,7 @@ def _known(item_popularity_daily: DataFrame, items: DataFrame) -> DataFrame:
         total(F.col("engaged_decayed")).cast("double").alias("engaged")
     )
     unknown = F.array(F.struct(F.lit(UNKNOWN).alias("category"), F.lit(1.0).alias("weight")))
-    categories = F.when(F.size("categories") > 0, F.col("categories")).otherwise(unknown)
+    categories = F.when(F.size("categories") > 0, counted(F.col("categories"))).otherwise(unknown)
     return items.select("day", "item_id", F.sort_array(categories).alias("categories")).join(
         engaged, ["day", "item_id"]
     )

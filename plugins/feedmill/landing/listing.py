@@ -39,6 +39,9 @@ class Listing:
     it says nothing of the files below: in a bucket, and where the folder has folders in it."""
 
 
+_YEARS = (2000, 2200)
+"""``[from, to)``. States are computed in columns of hours: a folder of the year 9999 would make them 70 million long."""
+
 Skip = Callable[[str, str | None], bool]
 """Given a folder's path and stamp: whether nothing new can be in it."""
 
@@ -54,12 +57,12 @@ def url_of(fs: Any, path: str) -> str:
 
 
 def hour_of(name: str) -> datetime | None:
-    """The hour that a folder's name says; None if it says none."""
+    """The hour that a folder's name says; None if it says none, or one in which no feed has a file."""
     try:
         hour = parse(name)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return hour if HOUR.name_of(hour) == name else None
+    return hour if HOUR.name_of(hour) == name and _YEARS[0] <= hour.year < _YEARS[1] else None
 
 
 def list_source(
