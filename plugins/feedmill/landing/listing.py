@@ -40,7 +40,7 @@ class Listing:
 
 
 _YEARS = (2000, 2200)
-"""``[from, to)``. States are computed in columns of hours: a folder of the year 9999 would make them 70 million long."""
+"""``[from, to)``. States are columns of hours, which a folder of the year 9999 would make 70 million long."""
 
 Skip = Callable[[str, str | None], bool]
 """Given a folder's path and stamp: whether nothing new can be in it."""
