@@ -368,6 +368,13 @@ def line(good: dict[str, str] = GOOD, **changed: str) -> bytes:
     return ("{" + ", ".join(f'"{name}": {value}' for name, value in (good | changed).items()) + "}").encode()
 
 
+def beside() -> list[Given]:
+    """An event and its item, well written, which no other file names. Without any good event a ranking is empty, and its
+    check rightly holds it."""
+    event, item = line(event_id='"good"', item_id='"good"'), line(GOOD_ITEM, item_id='"good"')
+    return [Given("events_jsonl", b"good.jsonl", event), Given("items_jsonl", b"good.jsonl", item)]
+
+
 def corpus() -> Iterator[Given]:
     """What has gone wrong somewhere, with a good line beside it where the format allows it."""
     good, item = line() + b"\n", line(GOOD_ITEM) + b"\n"

@@ -39,7 +39,7 @@ from feedmill.local.spark import SparkServer
 from feedmill.spec import KINDS, FileKind, Files, Table
 from feedmill.timeline import HOUR as HOURS
 from tests.fuzz.files import HOUR as START
-from tests.fuzz.files import Given, any_file, corpus
+from tests.fuzz.files import Given, any_file, beside, corpus
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +205,9 @@ def test_for_as_long_as_is_wanted(
     rounds = files = 0
     while rounds == 0 or (wanted is None and time.monotonic() < end):
         number = int(wanted) if wanted else random.randrange(2**32)
-        given_files = made(number, examples=40, flips=True)
+        given_files = list(
+            {(f.source, f.name): f for f in [*made(number, examples=40, flips=True), *beside()]}.values()
+        )
         size = sum(len(file.content) for file in given_files)
         start = time.monotonic()
         log.info("FUZZ_SEED=%d: %d files, %d bytes", number, len(given_files), size)
