@@ -369,8 +369,7 @@ def line(good: dict[str, str] = GOOD, **changed: str) -> bytes:
 
 
 def beside() -> list[Given]:
-    """An event and its item, well written, which no other file names. Without any good event a ranking is empty, and its
-    check rightly holds it."""
+    """A good event and its item, which no other file names: without one a ranking is empty, and its check holds it."""
     event, item = line(event_id='"good"', item_id='"good"'), line(GOOD_ITEM, item_id='"good"')
     return [Given("events_jsonl", b"good.jsonl", event), Given("items_jsonl", b"good.jsonl", item)]
 

@@ -205,9 +205,8 @@ def test_for_as_long_as_is_wanted(
     rounds = files = 0
     while rounds == 0 or (wanted is None and time.monotonic() < end):
         number = int(wanted) if wanted else random.randrange(2**32)
-        given_files = list(
-            {(f.source, f.name): f for f in [*made(number, examples=40, flips=True), *beside()]}.values()
-        )
+        chosen = [*made(number, examples=40, flips=True), *beside()]
+        given_files = list({(file.source, file.name): file for file in chosen}.values())
         size = sum(len(file.content) for file in given_files)
         start = time.monotonic()
         log.info("FUZZ_SEED=%d: %d files, %d bytes", number, len(given_files), size)
