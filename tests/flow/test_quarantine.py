@@ -83,7 +83,7 @@ def test_a_file_with_a_corrupt_page_is_one_rejected_row_and_the_rest_of_its_hour
     file = file_of(deployment, bad)
     assert file.arrival_hour == START
     assert file.defect is not None
-    assert file.defect.startswith("cannot be read by Spark: ")
+    assert file.defect.startswith("cannot be read by Spark: its bytes are damaged (")
     assert str(bad.parent) not in file.defect
     assert "Exception" not in file.defect.partition(": ")[0]
     first, second = builds_of(deployment, LANDED)

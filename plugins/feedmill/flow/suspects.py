@@ -59,6 +59,9 @@ READS = 300
 ALIKE = 3
 """So many files of a source that were read and that all fail in the same way accuse the reader."""
 
+_DAMAGE = re.compile("compress|inflate|corrupt|checksum|frame|malformed|size is incorrect", re.IGNORECASE)
+"""What codecs say of bytes that are not what they wrote."""
+
 _SHOWN = 300
 """Characters of a reason."""
 
@@ -214,6 +217,8 @@ def _plain(cause: str, file: File) -> str:
     """The cause as a reason in events.rejected shows it: without the file's own path, and not too long."""
     folder = file.path.rpartition("/")[0]
     text = cause.replace(file.path, "the file").replace(folder.replace(":///", ":/", 1), "").strip().rstrip(".")
+    if _DAMAGE.search(text):
+        text = f"its bytes are damaged ({text})"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
