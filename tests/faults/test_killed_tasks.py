@@ -44,10 +44,10 @@ def test_killed_while_it_builds(ground: Ground, clean_rows: Callable[..., Rows],
 
 def test_killed_and_never_retried(ground: Ground) -> None:
     ground.killed("build", LANDED, hour(0), BUILD["written, not recorded"])
-    assert [f.ill.value for f in ground.ills() if f.table == LANDED] == [], "its heartbeat has just stopped"
+    assert [f.ill for f in ground.ills() if f.table == LANDED] == [], "its heartbeat has just stopped"
     ground.forget_heartbeats()
-    assert [f.ill.value for f in ground.ills() if f.table == LANDED] == ["dead claim"]
-    assert [f.ill.value for f in ground.ills(mend=True) if f.table == LANDED] == []
+    assert [f.ill for f in ground.ills() if f.table == LANDED] == ["dead claim"]
+    assert [f.ill for f in ground.ills(mend=True) if f.table == LANDED] == []
     assert [build.state for build in ground.builds()] == ["interrupted"]
 
 
@@ -77,7 +77,7 @@ def test_killed_while_it_publishes(ground: Ground, clean_rows: Callable[..., Row
     assert ground.rows(LANDED) == (expected if moment in (*AFTER_THE_COMMIT, *RECORDED) else {LANDED: []})
     assert ground.stale(CLEAN) == (both if moment in RECORDED else [])
     if moment in AFTER_THE_COMMIT:
-        assert {f.ill.value for f in ground.ills()} >= {"unrecorded commit", "open intent"}
+        assert {f.ill for f in ground.ills()} >= {"unrecorded commit", "open intent"}
     assert ground.publish(LANDED, build_id).published == both
     assert ground.rows(LANDED) == expected
     assert ground.stale(CLEAN) == both, "what was published after it was read"
