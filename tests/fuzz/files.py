@@ -52,12 +52,28 @@ class Given:
                 return None
         content = self.content
         if self.name.endswith(b".gz"):
-            try:
-                content = gzip.decompress(content) if content else b""
-            except (OSError, EOFError, zlib.error):
+            unpacked = _unpacked(content)
+            if unpacked is None:
                 return None
+            content = unpacked
         # Spark drops the mark of UTF-8 at the beginning of a file.
         return sum(line.strip(b" \t\r") != b"" for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
+
+
+def _unpacked(packed: bytes) -> bytes | None:
+    """What a gzip of one or several members holds; None if it is none, or is broken. Unlike Python's own module it takes
+    zeros behind the last member for damage, as Hadoop does."""
+    parts = []
+    while packed:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(member.decompress(packed))
+        except zlib.error:
+            return None
+        if not member.eof:
+            return None
+        packed = member.unused_data
+    return b"".join(parts)
 
 
 GOOD = {
