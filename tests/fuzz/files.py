@@ -61,8 +61,8 @@ class Given:
 
 
 def _unpacked(packed: bytes) -> bytes | None:
-    """What a gzip of one or several members holds; None if it is none, or is broken. Unlike Python's own module it takes
-    zeros behind the last member for damage, as Hadoop does."""
+    """What a gzip of one or several members holds; None if it is none, or is broken. Zeros behind the last member are
+    damage, as they are to Hadoop; Python's own module passes over them."""
     parts = []
     while packed:
         member = zlib.decompressobj(wbits=31)
