@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, cast
 
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from feedmill.deployment import Deployment
@@ -26,7 +26,7 @@ from feedmill.lake.schema import DdlError
 from feedmill.landing import discover as landing
 from feedmill.landing.discover import Landed
 from feedmill.ledger import files, publishes
-from feedmill.ledger.claims import CLAIM_EXPIRES
+from feedmill.ledger.claims import alive
 from feedmill.ledger.models import Build, BuiltPartition, Claim, Counter, File, Partition, Publish
 from feedmill.spec import KINDS, FileKind, Files, Table
 from feedmill.timeline import runs
@@ -289,15 +289,12 @@ def workers(session: Session, tables: Iterable[Table]) -> list[Worker]:
 
     This is one statement, so that no build ends in the middle.
     """
+    silent = func.clock_timestamp() - Claim.heartbeat_at
     query = (
-        select(Build, Claim.heartbeat_at, func.now())
+        select(Build, silent)
         .outerjoin(Claim, Claim.build_id == Build.id)
         .where(Build.state == "running", Build.table_name.in_([table.name for table in tables]))
+        .where(or_(Claim.build_id.is_(None), ~alive()))
         .order_by(Build.begin)
     )
-    found = []
-    for build, beat, now in session.execute(query).tuples():
-        silent: timedelta | None = None if beat is None else now - beat
-        if silent is None or silent > CLAIM_EXPIRES:
-            found.append(Worker(build.id, build.table_name, build.owner, silent))
-    return found
+    return [Worker(build.id, build.table_name, build.owner, since) for build, since in session.execute(query).tuples()]

@@ -86,7 +86,7 @@ def test_lines_keep_their_numbers_in_blocks_and_packs_under_any_name(small_block
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     files.append(registered(path))
     expected |= {(f"file://{path}", path.name, n, line) for n, line in enumerate(lines, 1) if line}
-    (frame,) = frames._lines(small_blocks, files)
+    (frame,) = frames._lines(small_blocks, files, {})
     rows = [(r["source_file"], r["file_name"], r["line"], r["raw"]) for r in frame.collect()]
     assert len(rows) == len(set(rows))
     assert set(rows) == expected
@@ -98,7 +98,7 @@ def test_blank_lines_and_nothing_else_are_dropped_and_bytes_arrive_unharmed(spar
     path = tmp_path / "dirt.jsonl"
     lines = [b"a\r", b"\r", b"", b" \t ", b"caf\xe9 \xff\xfe", b"\x00", b"\xff", "ü".encode(), b" b "]
     path.write_bytes(b"\n".join(lines) + b"\n")
-    (frame,) = frames._lines(spark, [registered(path)])
+    (frame,) = frames._lines(spark, [registered(path)], {})
     rows = frame.select("line", F.hex(F.encode("raw", "UTF-8")).alias("text"), F.hex("raw").alias("hex")).collect()
     kept = {n: line for n, line in enumerate(lines, 1) if line.strip(b" \t\r")}
     assert {row["line"]: bytes.fromhex(row["hex"]) for row in rows} == kept
@@ -468,4 +468,4 @@ def test_a_registered_file_that_spark_passes_over_fails_rather_than_missing_in_s
     for path in (seen, hidden):
         path.write_text("{}\n")
     with pytest.raises(RuntimeError, match=r"does not read 1 of 2 registered files: file://.*/_hidden.jsonl"):
-        frames._lines(spark, [registered(seen), registered(hidden)])
+        frames._lines(spark, [registered(seen), registered(hidden)], {})
