@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from feedmill.deployment import Deployment
+from feedmill.doctor.rebuild import rebuild
 from feedmill.flow.build import build
 from feedmill.flow.check import Checked, check
 from feedmill.flow.job import Job
@@ -24,6 +28,7 @@ from feedmill.landing.discover import LandingError, look_again
 from feedmill.ledger import quarantine
 from feedmill.ledger.models import Build, File, Partition
 from feedmill.ledger.quarantine import DecisionError, Defect, Quarantined
+from feedmill.ledger.store import Ledger
 from feedmill.timeline import HOUR, Range
 from include.bounds import MIB, RAW_LENGTH
 from include.spark.sources import events_jsonl
@@ -230,7 +235,9 @@ def test_a_landing_zone_that_feedmill_may_not_write_to_needs_no_good_file(
     assert file_of(deployment, bad).defect is not None
 
 
-def test_a_line_that_spark_must_not_see_costs_only_itself(deployment: Deployment) -> None:
+def test_a_line_that_spark_must_not_see_costs_only_itself(
+    deployment: Deployment, new_ledger: Callable[[], AbstractContextManager[Ledger]]
+) -> None:
     folder = Path(deployment.lake.landing.removeprefix("file://")) / "events_jsonl" / HOUR.name_of(START)
     folder.mkdir(parents=True)
     path, events = folder / "a.jsonl", [event(n, "7") + "\n" for n in range(4)]
@@ -245,7 +252,18 @@ def test_a_line_that_spark_must_not_see_costs_only_itself(deployment: Deployment
     }
     assert {row["source_file"] for row in rejected} == {path.as_uri()}
     assert {row["raw"] for row in rejected} == {f"{long[:RAW_LENGTH]}…"}
-    assert file_of(deployment, path).not_read is None
+    before = file_of(deployment, path)
+    assert (before.not_read, before.long_lines) == (None, 2)
+    # Whoever forgot how many there are would show them to Spark.
+    with new_ledger() as other:
+        rebuilt = replace(deployment, ledger=other)
+        rebuild(rebuilt, datetime.now(UTC))
+        assert file_of(rebuilt, path).long_lines == 2
+    with deployment.ledger.transaction() as session:
+        quarantine.disown(session, path.as_uri(), "Ada", "why not", deployment.tables)
+        seen = look_again(deployment.lake.landing, session.get_one(File, path.as_uri()), deployment.sources)
+        assert seen is not None
+        assert quarantine.readmit(session, seen, "Ada", "well", deployment.tables).long_lines == 2
 
 
 def test_a_defect_of_older_reader_code_is_tried_again(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -416,7 +416,7 @@ def test_a_second_run_of_everything_finds_nothing_to_do(
         "no branches",
         "0 check pages deleted that were older than 90 days",
         "the ledger has nothing of it that is too old",
-        "no files of killed builds were left in the landing zone",
+        "removed 0 files that killed builds left in the landing zone",
         "no snapshots to expire",
         "no partition has several small files",
         "1 manifests; no rewrite is needed",

@@ -85,8 +85,8 @@ def test_where_feedmill_may_not_write_the_file_is_not_read_and_says_why(tmp_path
     with shortened(f"{tmp_path}/landing", [file]) as copies:
         assert copies.urls == {}
         assert copies.unreadable == {
-            file.path: "it has lines longer than 4 MiB (1 in all), and Feedmill may not write a copy without them into "
-            "the folder _feedmill of the landing zone"
+            file.path: "it has 1 lines of more than 4 MiB, and Feedmill may not write a copy without them to the "
+            "folder _feedmill of the landing zone"
         }
 
 
@@ -102,6 +102,41 @@ def test_a_full_disk_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest
         raise AssertionError("nothing is read")
 
 
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "closed"), OSError(5, "no such server"), FileNotFoundError(2, "gone")]
+)
+def test_a_file_that_cannot_be_read_is_no_landing_zone_that_takes_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def closed(*_: object) -> None:
+        raise error
+
+    file = land(tmp_path, "a.jsonl", b"{}\n", 1)
+    monkeypatch.setattr(shorten, "opened", closed)
+    with pytest.raises(type(error)), shortened(f"{tmp_path}/landing", [file]):
+        raise AssertionError("nothing is read")
+    assert list((tmp_path / "landing" / WORK).iterdir()) == []
+
+
+@pytest.mark.parametrize(("code", "refused"), [(403, True), (401, False), (429, False), (503, False)])
+def test_only_a_bucket_s_refusal_means_that_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, refused: bool
+) -> None:
+    def answer(*_: object, **__: object) -> None:
+        error = OSError("the bucket's answer")
+        error.code = code  # type: ignore[attr-defined]
+        raise error
+
+    file = land(tmp_path, "a.jsonl", b"{}\n", 1)
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.pipe_file", answer)
+    if refused:
+        with shortened(f"{tmp_path}/landing", [file]) as copies:
+            assert copies.unreadable.keys() == {file.path}
+    else:
+        with pytest.raises(OSError, match="the bucket's answer"), shortened(f"{tmp_path}/landing", [file]):
+            raise AssertionError("nothing is read")
+
+
 def test_what_a_killed_build_left_is_removed_once_no_build_can_be_reading_it(tmp_path: Path) -> None:
     old, new = tmp_path / WORK / "a/0.gz", tmp_path / WORK / "b/0"
     for path in (old, new):
@@ -110,6 +145,6 @@ def test_what_a_killed_build_left_is_removed_once_no_build_can_be_reading_it(tmp
     moment = (NOW - KEEP - timedelta(hours=1)).timestamp()
     os.utime(old, (moment, moment))
     os.utime(new, (NOW.timestamp(), NOW.timestamp()))
-    assert remove_leftovers(f"{tmp_path}", NOW) == "1 files of killed builds were left in the landing zone"
+    assert remove_leftovers(f"{tmp_path}", NOW) == "removed 1 files that killed builds left in the landing zone"
     assert (old.exists(), new.exists()) == (False, True)
-    assert remove_leftovers(f"{tmp_path}/nowhere", NOW) == "no files of killed builds were left in the landing zone"
+    assert remove_leftovers(f"{tmp_path}/nowhere", NOW) == "removed 0 files that killed builds left in the landing zone"

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from include.bounds import COUNTED_CATEGORIES
 from include.events import LAST_BUCKET, POSITION_BUCKETS
 from include.spark.impressions import impressions, with_categories
 
@@ -48,6 +49,7 @@ ROWS = [
 CATALOGUE = [
     {"day": DAY, "item_id": "wide", "categories": [("news", 0.25), ("sport", 0.75)]},
     {"day": DAY, "item_id": "wide, not engaged", "categories": []},
+    {"day": DAY, "item_id": "two users", "categories": [(f"c{n}", 1 / 5000) for n in range(5000)]},
     {"day": date(2026, 5, 2), "item_id": "apart", "categories": [("another day's", 1.0)]},
 ]
 
@@ -114,3 +116,9 @@ def test_an_item_is_split_by_its_categories_of_the_day_and_unknown_without_any(f
     assert found["wide"][0]["categories"] == {"news": 0.25, "sport": 0.75}
     assert found["wide, not engaged"][0]["categories"] == {"unknown": 1.0}
     assert found["apart"][0]["categories"] == {"unknown": 1.0}
+
+
+def test_an_item_of_too_many_categories_is_split_by_the_heaviest(found):
+    for row in found["two users"]:
+        assert len(row["categories"]) == COUNTED_CATEGORIES
+        assert sum(row["categories"].values()) == pytest.approx(1)

@@ -51,10 +51,10 @@ class Copies:
 def shortened(landing: str, files: Iterable[File]) -> Iterator[Copies]:
     """Copies of those files that need one; they are removed afterwards.
 
-    A landing zone where Feedmill may not write gives none; that is no error, but says of each file why it is not read.
+    If Feedmill may not write to the landing zone, there are none, and each file has a reason why it is not read.
 
     Raises:
-        OSError: the storage's own, such as a full disk.
+        OSError: the storage's own, such as a full disk, or a file that may not be read: no file's fault.
     """
     wanted = [file for file in files if file.long_lines and file.not_read is None]
     if not wanted:
@@ -62,24 +62,17 @@ def shortened(landing: str, files: Iterable[File]) -> Iterator[Copies]:
         return
     fs, root = fsspec.core.url_to_fs(landing)
     folder = f"{root}/{WORK}/{uuid.uuid4().hex}"
+    if not _may_write(fs, folder):
+        yield Copies(unreadable={file.path: _why_unread(file) for file in wanted})
+        return
     urls: dict[str, str] = {}
-    unreadable: dict[str, str] = {}
     try:
         for number, file in enumerate(wanted):
             path = f"{folder}/{number}{'.gz' if file.path.endswith('.gz') else ''}"
-            try:
-                _copy(file, fs, path)
-            except OSError as error:
-                if not _is_forbidden(error):
-                    raise
-                unreadable[file.path] = (
-                    f"it has lines longer than {amount(LONGEST_SEEN)} ({file.long_lines:,} in all), and Feedmill may "
-                    f"not write a copy without them into the folder {WORK} of the landing zone"
-                )
-            else:
-                urls[file.path] = fs.unstrip_protocol(path)
-                log.info("%s has %d lines that are too long; they are cut in a copy", file.path, file.long_lines)
-        yield Copies(urls, unreadable)
+            _copy(file, fs, path)
+            urls[file.path] = fs.unstrip_protocol(path)
+            log.info("%s has %d lines that are too long; they are cut in a copy", file.path, file.long_lines)
+        yield Copies(urls)
     finally:
         with suppress(Exception):
             fs.rm(folder, recursive=True)
@@ -100,11 +93,35 @@ def remove_leftovers(landing: str, now: datetime) -> str:
             if fs.modified(path) < now - KEEP:
                 fs.rm_file(path)
                 removed += 1
-    return f"{removed or 'no'} files of killed builds were left in the landing zone"
+    return f"removed {removed} files that killed builds left in the landing zone"
+
+
+def _may_write(fs: Any, folder: str) -> bool:
+    """Make the folder, and try. Only a refusal counts, so that no outage costs a file its rows."""
+    try:
+        fs.makedirs(folder, exist_ok=True)
+        fs.pipe_file(f"{folder}/try", b"")
+    except OSError as error:
+        if not _is_refusal(error):
+            raise
+        return False
+    return True
+
+
+def _is_refusal(error: OSError) -> bool:
+    # Google's errors have the status as their code; with 401, credentials have expired.
+    refused = isinstance(error, PermissionError | FileExistsError | NotADirectoryError) or error.errno == errno.EROFS
+    return refused or getattr(error, "code", None) == 403
+
+
+def _why_unread(file: File) -> str:
+    return (
+        f"it has {file.long_lines:,} lines of more than {amount(LONGEST_SEEN)}, and Feedmill may not write a copy "
+        f"without them to the folder {WORK} of the landing zone"
+    )
 
 
 def _copy(file: File, fs: Any, path: str) -> None:
-    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     with opened(*located(file.path)) as packed, fs.open(path, "wb") as written:
         if not file.path.endswith(".gz"):
             for piece in cut(_chunks(packed)):
@@ -162,12 +179,3 @@ class _OpenLine:
         if not self._is_cut:
             return b""
         return _CUT_BLANK if self._is_blank else _CUT
-
-
-def _is_forbidden(error: OSError) -> bool:
-    """Whether the storage refuses to be written to: a bucket's answer has the status as ``code``."""
-    return (
-        isinstance(error, PermissionError | FileExistsError | NotADirectoryError)
-        or error.errno in (errno.EROFS, errno.EACCES)
-        or getattr(error, "code", None) in (401, 403)
-    )
