@@ -146,7 +146,7 @@ def run(suites: Iterable[Suite], clock: Clock, folder: Path) -> int:
             left_out.append(suite.name)
             continue
         print(f"\nThe suite {suite.name}. Its properties: pytest --hypothesis-seed={seed}", flush=True)
-        options = ["-m", suite.marker, f"--hypothesis-seed={seed}"]
+        options = ["-m", suite.marker, f"--hypothesis-seed={seed}", "--durations=25"]
         code, failures = run_pytest(options, suite.minutes, folder)
         if code is None:
             left_out.append(f"the rest of {suite.name}, stopped after {suite.minutes:g} minutes")

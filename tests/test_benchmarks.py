@@ -92,3 +92,14 @@ def test_the_readme_shows_one_row_for_each_of_five_questions() -> None:
         found = measure.load(name)
         assert found is not None
         assert [row.headline for row in report._module(name).rows(found)].count(True) == 1
+
+
+def test_every_committed_result_has_its_rows_with_growth_where_there_are_sizes() -> None:
+    page = report.document()
+    for name in QUESTIONS:
+        found = measure.load(name)
+        assert found is not None, name
+        assert all(f"| {row.what} | {row.value} |" in page for row in report._module(name).rows(found))
+    assert "all 22 tables from 50,000,000 events" in page
+    assert "how their time grows from 1,000,000 to 50,000,000 events | events^" in page
+    assert "events; growth |" in page

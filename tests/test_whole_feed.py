@@ -37,7 +37,9 @@ def test_every_table_of_a_simulated_feed_passes_its_check_and_is_the_same_from_o
     assert empty == ["events.rejected"]
     assert sum(rows for rows, _ in clean["events.clean"].values()) == made["rows"]["events"]
     now = datetime.now(UTC)
-    for hour in spans(deployment.tables["events.landed"])[0].partitions():
+    arrival = list(spans(deployment.tables["events.landed"])[0].partitions())
+    # Every seventh hour: on each day other hours. An account reads all that the hour has, which takes seconds.
+    for hour in arrival[::7]:
         found = account(hour, deployment, now)
         assert (found.unexplained, sum(one.outstanding for one in [*found.files, *found.events])) == (0, 0), hour
         assert found.rows, hour
