@@ -56,16 +56,23 @@ class Source:
 
 @dataclass(frozen=True)
 class Maintainer:
-    """The team that owns a table: where it is reached, when it works, and who stands in for it."""
+    """The team that owns tables, models, sources or services: where it is reached, when it works, who stands in."""
 
     name: str
     description: str
     link: str
     """Where to find them: an http(s) or mailto URL, shown as the owner's link in Airflow."""
+    channels: tuple[str, ...] = ()
+    """Ids of Airflow connections. The first one is told; if it takes nothing for five minutes, the next one is."""
     time_zone: str = "UTC"
+    """Its IANA name, such as ``Europe/Berlin``."""
     working_hours: tuple[int, int] = (9, 17)
     """Local hours, ``[from, to)``, Monday to Friday."""
+    holidays: str = ""
+    """Public holidays, on which nobody works: a country of the library ``holidays``, with its part where the days
+    differ, such as ``DE`` or ``DE-BE``. Empty: none."""
     backup: Maintainer | None = None
+    """Who is told when none of this team's channels takes a message."""
 
 
 @dataclass(frozen=True)
