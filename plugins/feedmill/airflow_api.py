@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -17,6 +18,9 @@ from feedmill.timeline import Range
 
 class AirflowApiError(FeedmillError, code=Exit.UNREACHABLE, retry=True, turn=Turn.OPERATOR):
     """Airflow does not answer, or refused a request; the message says which request and why."""
+
+    status: int | None = None
+    """The HTTP status of a refusal; None: there was no answer."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,30 @@ class AirflowApi:
 
     def known_dags(self) -> set[str]:
         """The ids of the DAGs that Airflow has parsed."""
-        return {dag["dag_id"] for dag in self._pages("/api/v2/dags?order_by=dag_id", "dags")}
+        return {dag["dag_id"] for dag in self.dags()}
+
+    def dags(self) -> list[dict[str, Any]]:
+        """The DAGs that Airflow has parsed, as it describes them."""
+        return list(self._pages("/api/v2/dags?order_by=dag_id", "dags"))
+
+    def health(self) -> dict[str, Any]:
+        """Airflow's own report on its parts."""
+        return self._call("GET", "/api/v2/monitor/health")
+
+    def import_errors(self) -> list[dict[str, Any]]:
+        """The DAG files that Airflow cannot parse."""
+        return list(self._pages("/api/v2/importErrors?order_by=id", "import_errors"))
+
+    def tasks_failed_since(self, moment: datetime) -> list[dict[str, Any]]:
+        """The task instances of all DAGs that have failed since then, as Airflow describes them."""
+        query = f"state=failed&end_date_gte={moment:%Y-%m-%dT%H:%M:%SZ}&order_by=id"
+        return list(self._pages(f"/api/v2/dags/~/dagRuns/~/taskInstances?{query}", "task_instances"))
+
+    def newest_ends(self, dag_id: str, task_id: str, count: int = 1) -> list[dict[str, Any]]:
+        """The runs of one task that ended last, whether it succeeded or failed; newest first."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances"
+        query = f"task_id={quote(task_id)}&state=success&state=failed&order_by=-end_date&limit={count}"
+        return list(self._call("GET", f"{path}?{query}")["task_instances"])
 
     def paused_dags(self) -> set[str]:
         """The ids of the DAGs that are paused."""
@@ -140,5 +167,10 @@ class AirflowApi:
                     ) from error
                 time.sleep(2)
         if answer.is_error:
-            raise AirflowApiError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:300]}")
-        return dict(answer.json())
+            refusal = AirflowApiError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:300]}")
+            refusal.status = answer.status_code
+            raise refusal
+        try:
+            return dict(answer.json())
+        except ValueError as error:
+            raise AirflowApiError(f"What answers {method} {path} at {self._http.base_url} is no Airflow") from error

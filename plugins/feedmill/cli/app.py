@@ -6,6 +6,7 @@ import typer
 
 from feedmill.cli.accept import accept
 from feedmill.cli.account import account
+from feedmill.cli.alerts import alerts
 from feedmill.cli.build import build
 from feedmill.cli.command import command
 from feedmill.cli.demo import demo
@@ -19,6 +20,7 @@ from feedmill.cli.simulate import simulate
 from feedmill.cli.sql import sql
 from feedmill.cli.stack import stack
 from feedmill.cli.status import status
+from feedmill.cli.watch import watch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,9 +46,11 @@ command(app, "land", OWN)(land)
 command(app, "build", OWN)(build)
 command(app, "docs", OWN)(docs)
 command(app, "status", CALL)(status)
+app.add_typer(alerts, name="alerts", rich_help_panel=CALL)
 command(app, "account", CALL)(account)
 command(app, "accept", CALL)(accept)
 app.add_typer(files, name="files", rich_help_panel=CALL)
 command(app, "doctor", CALL)(doctor)
+command(app, "watch", CALL)(watch)
 app.add_typer(ledger, name="ledger", rich_help_panel=CALL)
 command(app, "simulate", DEVELOP)(simulate)

@@ -42,6 +42,11 @@ class Held:
 
     build_id: str
     message: str
+    begin: int = 0
+    """The build's; 0 where it is not known."""
+    expectation: str = ""
+    """The id of the first critical expectation that failed."""
+    judged_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Try:
     build_id: str
     owner: str
     ended: str | None
+    ended_at: datetime | None = None
+    """When it ended, or gave its last sign of life; None where that is not known."""
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,8 @@ class Look:
         )
         found: defaultdict[str, list[Try]] = defaultdict(list)
         for build in {build.id: build for build in [*open_, *session.scalars(later)]}.values():
-            found[build.table_name].append(_try(build, self._by_name[build.table_name], _ended(build)))
+            table = self._by_name[build.table_name]
+            found[table.name].append(_try(build, table, _ended(build), build.finished_at))
         return dict(found)
 
     def _is_newest_somewhere(self, build: Build) -> bool:
@@ -287,7 +288,7 @@ def held(session: Session, names: Iterable[str], without: str | None = None) -> 
         )
     )
     query = (
-        select(Build.id, Build.table_name, Verdict.partition, Verdict.findings)
+        select(Build.id, Build.table_name, Build.begin, Verdict.partition, Verdict.findings, Verdict.judged_at)
         .join(Verdict, Verdict.build_id == Build.id)
         .where(
             Build.table_name.in_(list(names)),
@@ -300,9 +301,10 @@ def held(session: Session, names: Iterable[str], without: str | None = None) -> 
         )
     )
     found: defaultdict[str, dict[datetime, Held]] = defaultdict(dict)
-    for build_id, name, partition, findings in session.execute(query).tuples():
-        critical = [finding for finding in findings if finding.get("severity") == "critical"]
-        found[name][partition] = Held(build_id, critical[0]["message"] if critical else "its page says why")
+    for build_id, name, begin, partition, findings, judged_at in session.execute(query).tuples():
+        critical = next((finding for finding in findings if finding.get("severity") == "critical"), {})
+        message, expectation = critical.get("message", "its page says why"), critical.get("expectation", "")
+        found[name][partition] = Held(build_id, message, begin, expectation, judged_at)
     return dict(found)
 
 
@@ -324,12 +326,13 @@ def _claims(
             building[table.name].append((Range(build.range_start, build.range_end, table.every), build.id))
         else:
             when = f"gave no sign of life since {beat:%H:%M}" if beat else "lost its claim"
-            dead[table.name].append(_try(build, table, when))
+            dead[table.name].append(_try(build, table, when, beat or build.started_at))
     return dict(building), dict(dead)
 
 
-def _try(build: Build, table: Table, ended: str | None) -> Try:
-    return Try(Range(build.range_start, build.range_end, table.every), build.begin, build.id, build.owner, ended)
+def _try(build: Build, table: Table, ended: str | None, at: datetime | None) -> Try:
+    span = Range(build.range_start, build.range_end, table.every)
+    return Try(span, build.begin, build.id, build.owner, ended, at)
 
 
 def _ended(build: Build) -> str | None:

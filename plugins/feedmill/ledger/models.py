@@ -288,3 +288,86 @@ class Touch(Base):
     touched: Mapped[datetime] = mapped_column(primary_key=True)
     rows: Mapped[int] = mapped_column(BigInteger)
     number: Mapped[int] = mapped_column(BigInteger)
+
+
+class AlertIncident(Base):
+    """An incident of the alerts, and what is known of it. ``body`` has everything; the columns are for people's SQL."""
+
+    __tablename__ = "alert_incidents"
+    __table_args__ = (
+        Index("alert_incidents_not_closed", "seen_at", postgresql_where=text("closed_at IS NULL")),
+        Index("alert_incidents_by_close", "closed_at"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    alias: Mapped[str]
+    """The key that receivers know it by."""
+    kind: Mapped[str]
+    subject: Mapped[str]
+    maintainer: Mapped[str]
+    tier: Mapped[int] = mapped_column(Integer)
+    since: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    opened_at: Mapped[datetime | None]
+    """Null: its condition has not held for long enough."""
+    closed_at: Mapped[datetime | None]
+    times: Mapped[int] = mapped_column(Integer)
+    body: Mapped[dict[str, Any]]
+
+
+class AlertDelivery(Base):
+    """One message to one channel: decided, tried, answered."""
+
+    __tablename__ = "alert_deliveries"
+    __table_args__ = (Index("alert_deliveries_by_incident", "incident_id"),)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    incident_id: Mapped[str]
+    purpose: Mapped[str]
+    channel: Mapped[str]
+    maintainer: Mapped[str]
+    stage: Mapped[str]
+    attempts: Mapped[int] = mapped_column(Integer)
+    decided_at: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+    error: Mapped[str]
+    body: Mapped[dict[str, Any]]
+
+
+class AlertSilence(Base):
+    """Nobody is told about these incidents until it ends; a maintenance window is one for every subject."""
+
+    __tablename__ = "alert_silences"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    kinds: Mapped[list[Any]]
+    ticket: Mapped[str]
+    author: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+
+
+class Outage(Base):
+    """A time in which a component was down: what failed in it belongs to its incident."""
+
+    __tablename__ = "outages"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    component: Mapped[str]
+    began_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    detail: Mapped[str]
+
+
+class AlertKind(Base):
+    """A kind of incident that this installation has met, and until when its incidents are only shown."""
+
+    __tablename__ = "alert_kinds"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    shown_until: Mapped[datetime | None]
+
+
+class Lease(Base):
+    """Who does a job of which there must be one: ``watch``. The others stand by until the lease runs out."""
+
+    __tablename__ = "leases"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    until: Mapped[datetime]

@@ -23,6 +23,7 @@ from feedmill.local.home import Home, StackError, port_variable, write_private
 from feedmill.local.postgres import Postgres
 from feedmill.local.process import Component, kill, leftovers, stop
 from feedmill.local.spark import SparkServer
+from feedmill.local.watch import Watching
 
 Condition: TypeAlias = Literal["running", "not answering", "died", "stopped"]
 
@@ -102,6 +103,7 @@ class _Parts:
         self.home = home
         self.say = say
         self.postgres, self.spark, self.airflow = Postgres(home), SparkServer(home), Airflow(home)
+        self.watching = Watching(home)
         self._starts: Counter[str] = Counter()
         self._spark_starts = self._of_supervisor()
         self._since: dict[str, float] = {}
@@ -132,10 +134,15 @@ class _Parts:
     def settle(self) -> None:
         """Wait until every part is healthy. Start again what dies meanwhile, and what stays silent."""
         while sick := [state for state in status(self.home) if state.condition != "running"]:
+            if [state.component for state in sick] == ["watch"]:
+                # Last of all: until then it would tell people that the others do not answer.
+                self.watching.launch()
+                continue
             now = time.monotonic()
             self._since = {state.component: self._since.get(state.component, now) for state in sick}
             for state in sick:
-                self._look_after(state, now)
+                if state.component != "watch":
+                    self._look_after(state, now)
             time.sleep(0.5)
 
     def _look_after(self, state: State, now: float) -> None:
@@ -190,6 +197,7 @@ def down(home: Home, say: Callable[[str], None] = print) -> None:
         say("Nothing runs.")
         return
     with home.lock("stack"):
+        Watching(home).stop()
         with ThreadPoolExecutor() as pool:
             for stopping in [pool.submit(Airflow(home).stop), pool.submit(SparkServer(home).stop)]:
                 stopping.result()
@@ -212,7 +220,7 @@ def status(home: Home) -> list[State]:
         return State(component.name, condition, pid, where, home.logs / f"{component.name}.log")
 
     if not home.exists():
-        names = ["postgres", "spark-supervisor", "spark", *airflow.components]
+        names = ["postgres", "spark-supervisor", "spark", *airflow.components, "watch"]
         return [State(name, "stopped", None, "", home.logs / f"{name}.log") for name in names]
     unhealthy = set(airflow.unhealthy())
     return [
@@ -227,6 +235,7 @@ def status(home: Home) -> list[State]:
             )
             for name, component in airflow.components.items()
         ),
+        state(Watching(home).component, True),
     ]
 
 

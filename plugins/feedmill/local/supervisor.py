@@ -2,7 +2,7 @@
 
 If the server is out of memory, it ends, for all its clients, and the supervisor starts it again. If it keeps dying, the
 pauses are 1, 2, 4 … 30 seconds. A server that already runs is adopted, so the supervisor may be killed too.
-It also keeps the logs of the whole stack small.
+It also keeps the logs of the whole stack small, and starts ``watch`` again if that dies.
 
 A server with a cancelled task that does not end is stopped and started again. The task would hold a core until somebody
 noticed, and the builds of the others are tried again.
@@ -21,8 +21,11 @@ from feedmill.local import logs
 from feedmill.local.home import Home
 from feedmill.local.process import stop
 from feedmill.local.spark import REAP_SECONDS, UNSTOPPABLE, SparkServer
+from feedmill.local.watch import Watching
 
 LONGEST_PAUSE = 30.0
+REVIVES = 5.0
+"""At most so often, in seconds, ``watch`` is started again."""
 STEADY = 60.0
 """If a server ran for this many seconds, it was fine, and the next pause is a short one again."""
 
@@ -70,7 +73,8 @@ def supervise(server: SparkServer) -> None:
     signal.signal(signal.SIGINT, leave)
     restarts = 0
     pause = 0.0
-    looked = -logs.EVERY
+    looked = revived = -logs.EVERY
+    watching = Watching(server.home)
     try:
         while True:
             if server.component.pid() is None:
@@ -95,6 +99,9 @@ def supervise(server: SparkServer) -> None:
                 if time.monotonic() - looked > logs.EVERY:
                     logs.bound(server.home)
                     looked = time.monotonic()
+                if time.monotonic() - revived > REVIVES and watching.revive():
+                    log.warning("watch died; started it again")
+                    revived = time.monotonic()
             pause = 1.0 if time.monotonic() - begun > STEADY else min(LONGEST_PAUSE, max(1.0, pause * 2))
     finally:
         stop([server.component], grace=10)

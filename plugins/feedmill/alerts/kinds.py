@@ -1,0 +1,211 @@
+"""The kinds of incident: a registry. Each kind is one function that finds what holds now.
+
+A condition is an incident once it has held for the kind's delay, and heals when the function no longer finds it. Where
+a kind heals later than it opens, its function asks whether the incident is open. :class:`Silent` says that nothing is
+known of a subject: its incident stays as it is. ``docs/alert-policy.md`` has the same kinds in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+from feedmill.alerts import tables
+from feedmill.alerts.incident import Condition, Tier
+from feedmill.alerts.scene import Component, Dag, Origin, Scene
+from feedmill.alerts.tables import Troubles
+
+AT_ONCE = timedelta(0)
+GB = 10**9
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Nothing is known of this subject in this round."""
+
+    subject: str
+
+
+Found: TypeAlias = Iterator[Condition | Silent]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of incident."""
+
+    name: str
+    origin: Origin
+    """Where its evidence comes from: while that says nothing, its incidents neither open nor heal."""
+    delay: timedelta
+    """How long the condition must hold before it is an incident."""
+    find: Callable[[Scene, Troubles], Found]
+
+
+KINDS: dict[str, Kind] = {}
+"""All kinds by name, in the order in which they are judged."""
+
+
+def kind(
+    name: str, origin: Origin, delay: timedelta = AT_ONCE
+) -> Callable[[Callable[[Scene, Troubles], Found]], Callable[[Scene, Troubles], Found]]:
+    """Register a kind."""
+
+    def register(find: Callable[[Scene, Troubles], Found]) -> Callable[[Scene, Troubles], Found]:
+        KINDS[name] = Kind(name, origin, delay, find)
+        return find
+
+    return register
+
+
+# Tables
+
+
+@kind(tables.HELD, Origin.LEDGER)
+def held(_: Scene, troubles: Troubles) -> Found:
+    """A partition failed a critical expectation. It heals when a build that passes, or an accept, is published."""
+    yield from troubles.conditions.get(tables.HELD, ())
+
+
+@kind(tables.FAILED, Origin.LEDGER)
+def failed(_: Scene, troubles: Troubles) -> Found:
+    """The newest try ended in an error and no retry is coming. It heals when the partition is published."""
+    yield from troubles.conditions.get(tables.FAILED, ())
+
+
+@kind(tables.OVERDUE, Origin.LEDGER)
+def overdue(_: Scene, troubles: Troubles) -> Found:
+    """A partition is past its deadline, or others are because they wait for it. It heals when it is published."""
+    yield from troubles.conditions.get(tables.OVERDUE, ())
+
+
+@kind(tables.PAUSED, Origin.AIRFLOW)
+def paused_though_due(_: Scene, troubles: Troubles) -> Found:
+    """A DAG is paused while a partition is overdue. It heals when it is unpaused, or nothing is due."""
+    yield from troubles.conditions.get(tables.PAUSED, ())
+
+
+# Components
+
+
+@kind(tables.DOWN, Origin.COMPONENTS, timedelta(minutes=2))
+def component_down(scene: Scene, troubles: Troubles) -> Found:
+    """A component does not answer. It heals when it does, and all that failed meanwhile is published."""
+    for component in Component:
+        left = troubles.left.get(component)
+        outage = next((one for one in scene.outages if one.component == component and one.ended is None), None)
+        health = scene.components.get(component)
+        if health is None and (outage is not None or scene.is_open(tables.DOWN, component)):
+            yield Silent(component)
+        elif outage is not None:
+            parts, impact = (left.parts, left.impact) if left is not None else ((), ())
+            yield Condition(
+                component,
+                outage.began,
+                scene.owners.infrastructure.name,
+                1,
+                "is down",
+                health.detail if health is not None else outage.detail,
+                parts=parts,
+                impact=impact,
+            )
+        elif left is not None:
+            yield left
+
+
+@kind("disk", Origin.COMPONENTS, timedelta(minutes=5))
+def disk(scene: Scene, _: Troubles) -> Found:
+    """Less than 5 % or 2 GB is free. It heals when 10 % and 4 GB are."""
+    for one in scene.disks:
+        share, free = (0.10, 4 * GB) if scene.is_open("disk", one.folder) else (0.05, 2 * GB)
+        if one.free < share * one.size or one.free < free:
+            why = f"{one.free / GB:.1f} GB of {one.size / GB:.1f} GB are free"
+            yield Condition(one.folder, scene.now, scene.owners.infrastructure.name, 1, "is nearly full", why)
+
+
+# Airflow and its DAGs
+
+
+@kind("import error", Origin.AIRFLOW, timedelta(minutes=2))
+def import_error(scene: Scene, _: Troubles) -> Found:
+    """Airflow cannot parse a DAG file. It heals when it can."""
+    assert scene.airflow is not None
+    for error in scene.airflow.import_errors:
+        owner, tier = _of_file(scene, error.file)
+        last = error.message.strip().splitlines()[-1] if error.message.strip() else ""
+        yield Condition(error.file, error.at, owner, tier, "cannot be imported", last)
+
+
+@kind("task failed", Origin.AIRFLOW)
+def task_failed(scene: Scene, _: Troubles) -> Found:
+    """A task that makes no partition failed, and no retry is coming. It heals at its next success, or at a clear."""
+    assert scene.airflow is not None
+    for task in scene.airflow.task_failures:
+        ours = task.owner in scene.owners.known
+        tier: Tier = 3 if ours else 2
+        owner = task.owner if ours else scene.owners.default.name
+        what = f"failed in run {task.run_id}" if task.state == "failed" else f"is {task.state} in run {task.run_id}"
+        yield Condition(f"{task.dag_id}.{task.task_id}", task.ended_at, owner, tier, what, wakes=False)
+
+
+@kind("outside the map", Origin.AIRFLOW, timedelta(days=1))
+def outside_the_map(scene: Scene, _: Troubles) -> Found:
+    """A DAG is not of the map and names no maintainer. It heals when it names one, or is gone."""
+    assert scene.airflow is not None
+    for dag in scene.airflow.dags.values():
+        if not _is_ours(scene, dag) and not set(dag.owners) & scene.owners.known.keys():
+            why = f"its owner is {', '.join(dag.owners) or 'nobody'}, whom include/maintainers.py does not know"
+            yield Condition(dag.dag_id, scene.now, scene.owners.default.name, 3, "belongs to nobody", why, wakes=False)
+
+
+# The landing zone
+
+
+@kind("files quarantined", Origin.LEDGER)
+def files_quarantined(scene: Scene, _: Troubles) -> Found:
+    """A source has files that cannot be read. It heals when each is readmitted or disowned."""
+    for one in scene.quarantines:
+        owner, _tier = scene.owners.sources.get(one.source, (scene.owners.default, 2))
+        what = "has a file that cannot be read" if one.files == 1 else f"has {one.files:,} files that cannot be read"
+        why = f"{one.example}: {one.reason}"
+        yield Condition(one.source, one.since, owner.name, 2, what, why, wakes=False)
+
+
+# Alerts themselves
+
+
+@kind("channel down", Origin.DELIVERIES, timedelta(minutes=5))
+def channel_down(scene: Scene, _: Troubles) -> Found:
+    """A channel has not taken a message for five minutes. It heals when it takes one."""
+    for one in scene.undeliverable:
+        what = f"takes nothing; {one.waiting} messages wait or went elsewhere"
+        yield Condition(one.channel, one.since, scene.owners.infrastructure.name, 1, what, one.error)
+
+
+@kind("map broken", Origin.MAP, timedelta(minutes=2))
+def map_broken(scene: Scene, _: Troubles) -> Found:
+    """The map cannot be imported, so the last good one is in use. It heals when it can."""
+    if scene.map_error:
+        since = scene.map_error_since or scene.now
+        yield Condition(
+            "include/tables.py", since, scene.owners.infrastructure.name, 1, "cannot be imported", scene.map_error
+        )
+
+
+def _is_ours(scene: Scene, dag: Dag) -> bool:
+    if scene.picture is None:
+        return True  # nobody knows the map's tables now
+    return dag.dag_id in scene.picture.tables or "operation:housekeeping" in dag.tags
+
+
+def _of_file(scene: Scene, file: str) -> tuple[str, Tier]:
+    """Who owns a DAG file, and how urgent it is: by the tables whose DAGs it defined when it could be parsed."""
+    assert scene.airflow is not None
+    picture = scene.picture
+    mine = [dag.dag_id for dag in scene.airflow.dags.values() if dag.file == file]
+    owned = [picture.tables[name] for name in mine if picture is not None and name in picture.tables]
+    if not owned:
+        return scene.owners.infrastructure.name, 2
+    urgent = min(owned, key=lambda table: table.tier)
+    return urgent.maintainer.name, urgent.tier

@@ -1,0 +1,19 @@
+"""Whose everything is, from the project's own facts in ``include/``."""
+
+from __future__ import annotations
+
+from feedmill.alerts.scene import Owners
+
+
+def of_project() -> Owners:
+    """The maintainers of this project, and who owns its landing sources.
+
+    Raises:
+        MapError: a fact of ``include/`` is wrong; the message names it.
+    """
+    from include.landing import LANDING
+    from include.maintainers import DEFAULT, INFRASTRUCTURE, MAINTAINERS
+
+    MAINTAINERS.require_holidays()
+    sources = {one.source: (one.maintainer, one.tier) for one in LANDING}
+    return Owners({one.name: one for one in MAINTAINERS}, DEFAULT, INFRASTRUCTURE, sources)

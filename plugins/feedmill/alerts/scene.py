@@ -1,0 +1,160 @@
+"""What incidents are computed from: everything that is known at one moment. Pure types, no arithmetic.
+
+Each fact has an origin. An origin that says nothing, or only a part, is not among ``answered``: incidents on its
+evidence neither open nor heal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from feedmill.alerts.incident import Incident, Outage
+from feedmill.freshness.states import Picture
+from feedmill.spec import Maintainer
+
+
+class Origin(StrEnum):
+    """Where evidence comes from."""
+
+    LEDGER = "the ledger"
+    AIRFLOW = "Airflow's API"
+    COMPONENTS = "a look at the component itself"
+    LANDING = "the landing zone"
+    DELIVERIES = "the outbox"
+    SERVICES = "the services' metrics"
+    MAP = "the map"
+
+
+class Component(StrEnum):
+    """What the installation consists of, and may be down."""
+
+    SCHEDULER = "scheduler"
+    TRIGGERER = "triggerer"
+    DAG_PROCESSOR = "DAG processor"
+    API_SERVER = "API server"
+    SPARK = "Spark"
+    POSTGRES = "PostgreSQL"
+    LANDING_ZONE = "landing zone"
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a component was found in this round."""
+
+    is_well: bool
+    detail: str = ""
+    """What was seen where it is not well: the error, the last heartbeat."""
+
+
+@dataclass(frozen=True)
+class TaskFailure:
+    """The newest run of a task that makes no partition has failed, and no retry is coming."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    owner: str
+    ended_at: datetime
+    state: str = "failed"
+
+
+@dataclass(frozen=True)
+class BrokenFile:
+    """A DAG file that Airflow cannot parse."""
+
+    file: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Dag:
+    """A DAG that Airflow knows."""
+
+    dag_id: str
+    is_paused: bool
+    owners: tuple[str, ...]
+    tags: tuple[str, ...]
+    file: str
+
+
+@dataclass(frozen=True)
+class AirflowReport:
+    """What Airflow's API says, read in full."""
+
+    dags: Mapping[str, Dag] = field(default_factory=dict)
+    task_failures: Sequence[TaskFailure] = ()
+    import_errors: Sequence[BrokenFile] = ()
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The space on the disk of one folder, in bytes."""
+
+    folder: str
+    free: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """Files of one source that no build can read, and nobody has ruled out."""
+
+    source: str
+    files: int
+    since: datetime
+    example: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Undeliverable:
+    """A channel that takes nothing."""
+
+    channel: str
+    since: datetime
+    error: str
+    waiting: int
+    """Messages that wait for it, or went to another channel instead."""
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Who is told about what is no table."""
+
+    known: Mapping[str, Maintainer]
+    """Every maintainer by name."""
+    default: Maintainer
+    infrastructure: Maintainer
+    sources: Mapping[str, tuple[Maintainer, int]] = field(default_factory=dict)
+    """Maintainer and tier of each landing source."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that is known in one round."""
+
+    now: datetime
+    owners: Owners
+    answered: frozenset[Origin]
+    open: Sequence[Incident] = ()
+    """The incidents that are not closed, pending ones included: some kinds heal later than they open."""
+    picture: Picture | None = None
+    """The state of every partition; None: the ledger does not answer."""
+    airflow: AirflowReport | None = None
+    components: Mapping[Component, Health] = field(default_factory=dict)
+    """Those that could be looked at in this round."""
+    outages: Sequence[Outage] = ()
+    disks: Sequence[Disk] = ()
+    quarantines: Sequence[Quarantine] = ()
+    undeliverable: Sequence[Undeliverable] = ()
+    map_error: str = ""
+    """Why the map cannot be imported; empty: it can."""
+    map_error_since: datetime | None = None
+
+    def is_open(self, kind: str, subject: str) -> bool:
+        """Whether such an incident is open, or pending, already."""
+        return any(one.kind == kind and one.condition.subject == subject for one in self.open)

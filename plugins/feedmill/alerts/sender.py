@@ -1,0 +1,104 @@
+"""Sending what is due: one try for each message and round, and what became of it written down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from feedmill.alerts.channels.channel import Answer, Channel, ChannelError, Message, Result
+from feedmill.alerts.incident import Delivery, Outbox, Stage
+from feedmill.connections import ConnectionNotDefinedError
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=1)
+
+ASKED_FOR = timedelta(minutes=5)
+"""After so long without a word, a receiver that has queued a message is taken for one that lost it."""
+
+log = logging.getLogger(__name__)
+
+
+def send(
+    outbox: Outbox,
+    channel_of: Callable[[str], Channel],
+    message_of: Callable[[Delivery], Message],
+    clock: Callable[[], datetime],
+    may_send: Callable[[], bool],
+) -> Iterator[Delivery]:
+    """Try each message that is due once, oldest first; each as it is afterwards. The caller keeps it before the next.
+
+    ``may_send`` is asked before each: nobody else may be at work on the outbox. An incident's messages to one channel
+    go in their order: while one is not through, those after it wait.
+    """
+    waiting: set[tuple[str, str]] = set()
+    for delivery in sorted(outbox.deliveries.values(), key=lambda one: (one.decided_at, one.id)):
+        lane = (delivery.incident_id, delivery.channel)
+        if delivery.stage not in (Stage.DUE, Stage.ACCEPTED):
+            continue
+        now = clock()
+        if lane in waiting or (delivery.next_try_at is not None and now < delivery.next_try_at):
+            waiting.add(lane)
+            continue
+        if not may_send():
+            return
+        tried = _try(delivery, channel_of, message_of, now)
+        if tried.stage in (Stage.DUE, Stage.ACCEPTED):
+            waiting.add(lane)
+        yield tried
+
+
+def _try(
+    delivery: Delivery,
+    channel_of: Callable[[str], Channel],
+    message_of: Callable[[Delivery], Message],
+    now: datetime,
+) -> Delivery:
+    try:
+        channel = channel_of(delivery.channel)
+    except (ChannelError, ConnectionNotDefinedError) as error:
+        answer = Answer(Result.REFUSED, str(error))
+    else:
+        asks = delivery.stage is Stage.ACCEPTED
+        answer = channel.confirm(delivery.request) if asks else channel.send(message_of(delivery))
+    if answer.result is not Result.DELIVERED:
+        log.warning("%s to %s: %s (%s)", delivery.purpose, delivery.channel, answer.result, answer.reason)
+    return answered(delivery, answer, now)
+
+
+def answered(delivery: Delivery, answer: Answer, now: datetime) -> Delivery:
+    """The delivery after one answer. Pure."""
+    asks = delivery.stage is Stage.ACCEPTED
+    known = replace(
+        delivery,
+        attempts=delivery.attempts + (not asks),
+        first_tried_at=delivery.first_tried_at or now,
+        ambiguous=delivery.ambiguous or answer.ambiguous,
+        error=answer.reason,
+    )
+    match answer.result:
+        case Result.DELIVERED:
+            return replace(known, stage=Stage.DELIVERED, done_at=now, next_try_at=None, error="")
+        case Result.REFUSED:
+            return replace(known, stage=Stage.REFUSED, next_try_at=None, request="")
+        case Result.ACCEPTED:
+            pause = timedelta(seconds=answer.after or FIRST_PAUSE.seconds)
+            return replace(known, stage=Stage.ACCEPTED, request=answer.request, next_try_at=now + pause)
+        case Result.LATER:
+            lost = asks and now - (known.first_tried_at or now) >= ASKED_FOR
+            pause = min(FIRST_PAUSE * 2 ** min(known.attempts, 8), LONGEST_PAUSE)
+            if answer.after is not None:
+                pause = max(pause, timedelta(seconds=answer.after))
+            stage = Stage.DUE if lost else delivery.stage
+            return replace(known, stage=stage, ambiguous=known.ambiguous or lost, next_try_at=now + pause)
+
+
+def stuck(deliveries: Iterable[Delivery]) -> dict[str, list[Delivery]]:
+    """The messages that a channel has not taken, by channel; those after its last success. Pure."""
+    found: dict[str, list[Delivery]] = {}
+    for one in sorted(deliveries, key=lambda one: one.done_at or one.first_tried_at or one.decided_at):
+        if one.stage is Stage.DELIVERED:
+            found.pop(one.channel, None)
+        elif one.error and one.stage is not Stage.CANCELLED:
+            found.setdefault(one.channel, []).append(one)
+    return found
