@@ -14,6 +14,7 @@ from feedmill.cli.doctor import doctor
 from feedmill.cli.files import files
 from feedmill.cli.land import land
 from feedmill.cli.ledger import ledger
+from feedmill.cli.maintainers import maintainers
 from feedmill.cli.new_table import new_table
 from feedmill.cli.simulate import simulate
 from feedmill.cli.sql import sql
@@ -47,6 +48,7 @@ command(app, "status", CALL)(status)
 command(app, "account", CALL)(account)
 command(app, "accept", CALL)(accept)
 app.add_typer(files, name="files", rich_help_panel=CALL)
+command(app, "maintainers", CALL)(maintainers)
 command(app, "doctor", CALL)(doctor)
 app.add_typer(ledger, name="ledger", rich_help_panel=CALL)
 command(app, "simulate", DEVELOP)(simulate)
