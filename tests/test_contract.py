@@ -16,15 +16,31 @@ from typing import Any
 import pytest
 
 from feedmill.checks import suite as suites
+from feedmill.freshness.identity import identity
 from feedmill.lake import ddl as ddls
-from feedmill.spec import Files, Input, Maintainer, Table
+from feedmill.spec import Files, Input, Table
 from feedmill.timeline import DAY, HOUR
+from include.landing import LANDING
+from include.maintainers import INFRASTRUCTURE, MAINTAINERS
+from include.models import MODELS
+from include.services import SERVICES
 from include.tables import TABLES
 
 PROJECT = Path(__file__).resolve().parents[1]
 EACH = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
-HEAVY = {"pyspark", "pyiceberg", "great_expectations", "pandas", "duckdb", "sqlglot", "fsspec", "pyarrow", "google"}
+HEAVY = {
+    "pyspark",
+    "pyiceberg",
+    "great_expectations",
+    "pandas",
+    "duckdb",
+    "sqlglot",
+    "fsspec",
+    "pyarrow",
+    "google",
+    "holidays",
+}
 
 PARSE = """
 import json, sys
@@ -101,12 +117,29 @@ def dag_of(parsed: dict[str, Any], table: Table) -> dict[str, Any]:
     return found
 
 
+def test_every_maintainer_has_channels_and_holidays_that_exist() -> None:
+    MAINTAINERS.require_holidays()
+    assert all(one.channels for one in MAINTAINERS)
+    assert INFRASTRUCTURE.backup is not None, "a component that is down pages at any hour: somebody must stand in"
+
+
 @EACH
-def test_a_table_has_a_maintainer_with_a_link_and_a_backup_that_is_another(table: Table) -> None:
-    assert isinstance(table.maintainer, Maintainer)
-    assert table.maintainer.link.startswith(("http://", "https://", "mailto:"))
-    assert table.maintainer.backup is not table.maintainer
-    assert table.tier != 1 or table.maintainer.backup is not None, "tier 1 pages at any hour: somebody must stand in"
+def test_a_table_has_a_maintainer_of_the_file_and_tier_1_somebody_who_stands_in(table: Table) -> None:
+    assert table.maintainer in MAINTAINERS
+    assert table.tier != 1 or table.maintainer.backup is not None, "tier 1 pages at any hour"
+
+
+def test_every_model_and_service_is_listed_once_with_a_maintainer_of_the_file() -> None:
+    for names in ([one.model_id for one in MODELS], [one.name for one in SERVICES]):
+        assert len(names) == len(set(names))
+    assert all(one.maintainer in MAINTAINERS for one in (*MODELS, *SERVICES))
+
+
+def test_every_source_is_listed_once_with_a_maintainer_of_the_file() -> None:
+    from include.spark.sources import SOURCES
+
+    assert sorted(one.source for one in LANDING) == sorted(SOURCES)
+    assert all(one.maintainer in MAINTAINERS for one in LANDING)
 
 
 @EACH
@@ -186,6 +219,12 @@ def test_no_file_belongs_to_a_table_that_is_not_in_the_map() -> None:
     }
     assert found == expected
     assert {folder.name for folder in (PROJECT / "include/sql").iterdir() if folder.is_dir()} == schemas
+
+
+@EACH
+def test_another_owner_makes_no_row_outdated(table: Table) -> None:
+    owners = {"include/landing.py", "include/maintainers.py", "include/models.py", "include/services.py"}
+    assert not owners & identity(table, PROJECT).parts.keys()
 
 
 def test_every_source_is_a_module_of_its_name_with_suffixes_that_no_sibling_folder_shares() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from feedmill.spec import Files, Input, Maintainer, Map, MapError, Table, require_files
+from feedmill.spec import Files, Input, Maintainer, Maintainers, Map, MapError, Service, Table, require_files
 from feedmill.timeline import DAY, HOUR, Range, days, hours
 
 TEAM = Maintainer("team", description="tests", link="mailto:team@example.com")
@@ -208,3 +208,107 @@ def test_one_name_everywhere() -> None:
         "tests/spark/rollups/test_item.py",
     ]
     assert subject.transform_module == "include.spark.rollups.item"
+
+
+def maintainer(name: str = "team", **facts: Any) -> Maintainer:
+    return Maintainer(name, **{"description": "tests", "link": "mailto:team@example.com", **facts})
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"link": "team@example.com"}, r"link 'team@example\.com': begin it with https:// or mailto:"),
+        ({"link": "javascript:alert(1)"}, "link 'javascript"),
+        ({"time_zone": "Europe/Bonn"}, "time_zone 'Europe/Bonn', which does not exist"),
+        ({"time_zone": "Europe"}, "time_zone 'Europe'"),
+        ({"time_zone": "../secrets"}, "time_zone"),
+        ({"time_zone": ""}, "time_zone ''"),
+        ({"working_hours": (17, 9)}, r"working_hours \(17, 9\): give it two hours from 0 to 24"),
+        ({"working_hours": (9, 9)}, "working_hours"),
+        ({"working_hours": (-1, 9)}, "working_hours"),
+        ({"working_hours": (9, 25)}, "working_hours"),
+        ({"backup": maintainer("other", backup=maintainer())}, "in a circle: team -> other -> team"),
+        ({"backup": maintainer()}, "in a circle: team -> team"),
+    ],
+)
+def test_a_maintainer_s_mistake_is_named_with_its_field(facts: dict[str, Any], words: str) -> None:
+    with pytest.raises(MapError, match=f"maintainer team has .*{words}"):
+        maintainer(**facts)
+
+
+def test_a_maintainer_may_work_all_day_and_a_backup_may_have_one_too() -> None:
+    third = maintainer("third", working_hours=(0, 24))
+    chain = maintainer(backup=maintainer("second", backup=third))
+    assert chain.backup is not None
+    assert chain.backup.backup is third
+
+
+def test_maintainers_are_found_once_whatever_their_variables_are_called() -> None:
+    first = maintainer("first")
+    second = maintainer("second", backup=first)
+    found = Maintainers.found_in({"first": first, "second": second, "DEFAULT": first, "else": 1})
+    assert list(found) == [first, second]
+    assert found["second"] is second
+    assert first in found
+    assert maintainer("first") not in found, "another object of that name"
+    with pytest.raises(MapError, match=r"include/maintainers\.py has no maintainer 'third'; it has first, second"):
+        found["third"]
+
+
+def test_two_maintainers_of_one_name_are_refused() -> None:
+    with pytest.raises(MapError, match=r"include/maintainers\.py: two maintainers have the name team"):
+        Maintainers([maintainer(), maintainer(description="another")])
+
+
+def test_a_backup_that_is_not_in_the_file_is_refused() -> None:
+    with pytest.raises(MapError, match="maintainer team has the backup other, which is not there"):
+        Maintainers([maintainer(backup=maintainer("other"))])
+
+
+@pytest.mark.parametrize("holidays", ["XX", "de", "DE-XX", "Germany and France"])
+def test_holidays_that_the_library_does_not_know_are_refused_when_asked_for(holidays: str) -> None:
+    maintainers = Maintainers([maintainer("fine", holidays="DE-BE"), maintainer("none"), maintainer(holidays=holidays)])
+    with pytest.raises(
+        MapError, match=f"maintainer team has the holidays '{holidays}': .*; give it a country such as DE"
+    ):
+        maintainers.require_holidays()
+
+
+def test_holidays_of_a_country_or_of_a_part_of_one_are_fine() -> None:
+    Maintainers([maintainer(holidays="DE"), maintainer("b", holidays="US-CA"), maintainer("c")]).require_holidays()
+
+
+def service(**facts: Any) -> Service:
+    defaults: dict[str, Any] = {
+        "description": "tests",
+        "maintainer": TEAM,
+        "tier": 1,
+        "conn_id": "prometheus_default",
+        "good": 'sum(increase(seconds_bucket{le="0.2"}[{window}]))',
+        "total": "sum(increase(seconds_count[{window}]))",
+        "runbook": "https://example.com/ranker",
+    }
+    return Service("ranker", **{**defaults, **facts})
+
+
+def test_a_service_s_queries_ask_for_the_window_and_keep_their_other_braces() -> None:
+    assert service().queries(timedelta(hours=1)) == (
+        'sum(increase(seconds_bucket{le="0.2"}[3600s]))',
+        "sum(increase(seconds_count[3600s]))",
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"good": "sum(increase(good[5m]))"}, r"no \{window\} in its query 'good'"),
+        ({"total": "sum(increase(all[5m]))"}, r"no \{window\} in its query 'total'"),
+        ({"objective": 99.9}, r"objective 99\.9: give it a share such as 0\.999"),
+        ({"objective": 1.0}, "objective"),
+        ({"minimum": 0}, "minimum 0"),
+        ({"runbook": "ask Ada"}, "runbook 'ask Ada': begin it with https://"),
+    ],
+)
+def test_a_service_s_mistake_is_named_with_its_field(facts: dict[str, Any], words: str) -> None:
+    with pytest.raises(MapError, match=f"service ranker has .*{words}"):
+        service(**facts)

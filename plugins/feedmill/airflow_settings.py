@@ -82,7 +82,10 @@ def fill(value: Any, values: Mapping[str, str], path: Path) -> Any:
 
         def named(match: re.Match[str]) -> str:
             if match[1] not in values:
-                raise SettingsError(f"{path.name} uses ${{{match[1]}}}, which the local stack does not define.")
+                raise SettingsError(
+                    f"{path.name} uses ${{{match[1]}}}, which the local stack does not define. "
+                    "If the stack is of an earlier version, `make up` defines what is new."
+                )
             return values[match[1]]
 
         return PLACEHOLDER.sub(named, value)

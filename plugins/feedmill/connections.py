@@ -9,6 +9,8 @@
 ``trino_default``      Trino
 ``feedmill_airflow``   Airflow's API, type ``http`` or ``https``, for what only Airflow knows; ``feedmill status``
                        works without it
+``feedmill_alerts``    the maintainers' channel in the local stack, type ``file``: messages are appended to ``host``.
+                       Others are named in ``include/maintainers.py``
 =====================  ==============================================================================
 
 A connection is looked for in this order:

@@ -1,7 +1,7 @@
 """What a table is: the types of the map in ``include/``, and the checks that a map must pass.
 
 Facts only. Nothing here reads a clock, a database or a file, except :func:`require_files`, which looks
-whether the files that belong to a table are there.
+whether the files that belong to a table are there, and the check of a time zone, which reads the zone's rules.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
+from zoneinfo import ZoneInfo
 
 from feedmill.errors import Exit, FeedmillError, Turn
 from feedmill.timeline import DAY, Period, Range, hours
@@ -21,9 +22,15 @@ FileKind: TypeAlias = Literal["events", "items"]
 
 KINDS: tuple[FileKind, ...] = ("events", "items")
 
+Tier: TypeAlias = Literal[1, 2, 3]
+"""1 pages at any hour, 2 in working hours, 3 only notifies."""
+
+WINDOW = "{window}"
+"""Stands in a service's queries for the length of time that they look back."""
+
 
 class MapError(FeedmillError, code=Exit.USAGE, retry=False, turn=Turn.MAINTAINER):
-    """The map in ``include/`` contradicts itself; the message names the table and the file."""
+    """The map in ``include/`` contradicts itself; the message names the table or the maintainer, and what to mend."""
 
 
 class Ripple(StrEnum):
@@ -73,6 +80,185 @@ class Maintainer:
     differ, such as ``DE`` or ``DE-BE``. Empty: none."""
     backup: Maintainer | None = None
     """Who is told when none of this team's channels takes a message."""
+
+    def __post_init__(self) -> None:
+        if not self.link.startswith(("https://", "http://", "mailto:")):
+            raise MapError(f"maintainer {self.name} has the link {self.link!r}: begin it with https:// or mailto:")
+        try:
+            ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError):
+            raise MapError(
+                f"maintainer {self.name} has the time_zone {self.time_zone!r}, which does not exist: "
+                f"give it an IANA name such as Europe/Berlin"
+            ) from None
+        first, last = self.working_hours
+        if not 0 <= first < last <= 24:
+            raise MapError(
+                f"maintainer {self.name} has the working_hours {self.working_hours}: give it two hours from 0 to 24, "
+                f"the earlier one first"
+            )
+        chain = [self.name]
+        stand_in = self.backup
+        while stand_in is not None:
+            if stand_in.name in chain:
+                circle = " -> ".join([*chain, stand_in.name])
+                raise MapError(f"maintainer {self.name} has a backup that leads back in a circle: {circle}")
+            chain.append(stand_in.name)
+            stand_in = stand_in.backup
+
+
+class Maintainers:
+    """All teams that may own something, in the order in which they are written."""
+
+    def __init__(self, maintainers: Iterable[Maintainer], source: str = "include/maintainers.py"):
+        """Check them.
+
+        Raises:
+            MapError: a name twice, or a backup that is not one of them.
+        """
+        self._maintainers: dict[str, Maintainer] = {}
+        self.source = source
+        for one in maintainers:
+            if one.name in self._maintainers:
+                raise MapError(f"{source}: two maintainers have the name {one.name}; give one of them another name")
+            self._maintainers[one.name] = one
+        for one in self:
+            if one.backup is not None and one.backup not in self:
+                raise MapError(f"{source}: maintainer {one.name} has the backup {one.backup.name}, which is not there")
+
+    @classmethod
+    def found_in(cls, namespace: Mapping[str, Any]) -> Self:
+        """Those that a module defines: ``MAINTAINERS = Maintainers.found_in(globals())`` below the last one.
+
+        Raises:
+            MapError: as for the same maintainers.
+        """
+        # By identity: the default maintainer has two names.
+        return cls({id(value): value for value in namespace.values() if isinstance(value, Maintainer)}.values())
+
+    def __iter__(self) -> Iterator[Maintainer]:
+        return iter(self._maintainers.values())
+
+    def __contains__(self, maintainer: object) -> bool:
+        return isinstance(maintainer, Maintainer) and self._maintainers.get(maintainer.name) is maintainer
+
+    def __getitem__(self, name: str) -> Maintainer:
+        """The maintainer of that name.
+
+        Raises:
+            MapError: there is none; the message lists those that there are.
+        """
+        try:
+            return self._maintainers[name]
+        except KeyError:
+            known = ", ".join(sorted(self._maintainers))
+            raise MapError(f"{self.source} has no maintainer {name!r}; it has {known}") from None
+
+    @property
+    def names(self) -> set[str]:
+        """Their names."""
+        return set(self._maintainers)
+
+    def require_holidays(self) -> None:
+        """Check that everybody's public holidays are known.
+
+        Not done when the module is imported: the library takes half a second, which each parse of a DAG file would pay.
+
+        Raises:
+            MapError: names the maintainer whose country, or part of it, the library ``holidays`` does not know.
+        """
+        import holidays
+
+        for one in self:
+            country, _, part = one.holidays.partition("-")
+            try:
+                if country:
+                    holidays.country_holidays(country, subdiv=part or None)
+            except NotImplementedError as error:
+                raise MapError(
+                    f"{self.source}: maintainer {one.name} has the holidays {one.holidays!r}: {error}; "
+                    f"give it a country such as DE, or a part of one such as DE-BE"
+                ) from None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A deployed model. Its red flags go to its maintainer."""
+
+    model_id: str
+    """What the log writes into an event."""
+    description: str
+    maintainer: Maintainer
+    tier: Tier
+
+
+@dataclass(frozen=True)
+class Service:
+    """A prediction service, judged by how fast it burns the error budget of an objective.
+
+    An objective is a share of good requests, whatever good means: ``requests_total{code!~"5.."}`` counts those without
+    a server error, ``request_duration_seconds_bucket{le="0.2"}`` those that took 200 ms at most. A service with two
+    objectives has an entry for each.
+    """
+
+    name: str
+    description: str
+    maintainer: Maintainer
+    tier: Tier
+    conn_id: str
+    """Airflow's connection to Prometheus, of type ``prometheus`` or ``http``. If it is not defined, nobody watches."""
+    good: str
+    """PromQL: how many requests were good, with ``{window}`` for the length of time."""
+    total: str
+    """PromQL: how many requests there were, with ``{window}`` for the length of time."""
+    runbook: str
+    """What to do when it pages: an http(s) URL."""
+    objective: float = 0.999
+    """The share of requests that must be good."""
+    minimum: int = 100
+    """So many requests a window must have: a few bad ones of a handful page nobody."""
+
+    def __post_init__(self) -> None:
+        for name in ("good", "total"):
+            if WINDOW not in getattr(self, name):
+                raise MapError(
+                    f"service {self.name} has no {WINDOW} in its query {name!r}: write it in place of the length of "
+                    f"time, as in increase(requests_total[{WINDOW}])"
+                )
+        if not 0 < self.objective < 1:
+            raise MapError(f"service {self.name} has the objective {self.objective}: give it a share such as 0.999")
+        if self.minimum < 1:
+            raise MapError(f"service {self.name} has the minimum {self.minimum}: give it 1 request or more")
+        if not self.runbook.startswith(("https://", "http://")):
+            raise MapError(f"service {self.name} has the runbook {self.runbook!r}: begin it with https://")
+
+    def queries(self, window: timedelta) -> tuple[str, str]:
+        """The queries for good requests and for all of them, over a window that ends now."""
+        length = f"{window // timedelta(seconds=1)}s"
+        return self.good.replace(WINDOW, length), self.total.replace(WINDOW, length)
+
+
+class Expects(StrEnum):
+    """What is expected of a source."""
+
+    ALWAYS = "always"
+    """Rows in every hour, about as many as in the same hour of earlier weeks. If they stop, its maintainer is told."""
+    NEVER = "never"
+    """Nothing: it is retired, or somebody loads it by hand."""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Whose a source is, and what is expected of it.
+
+    Not in :class:`Source`, which is part of the reader's code: another maintainer would make its rows outdated.
+    """
+
+    source: str
+    """Its name in ``include/spark/sources``. A name, because importing a source imports PySpark."""
+    maintainer: Maintainer
+    tier: Tier
+    expects: Expects
 
 
 @dataclass(frozen=True)
@@ -151,8 +337,7 @@ class Table:
     every: Period
     inputs: Sequence[Input | Files]
     maintainer: Maintainer
-    tier: Literal[1, 2, 3]
-    """1 pages at any hour, 2 in working hours, 3 only notifies."""
+    tier: Tier
     keep: timedelta
     """Retention: a partition whose end is longer ago than this is expired, and its rows are deleted."""
     due: timedelta = field(default_factory=lambda: hours(2))

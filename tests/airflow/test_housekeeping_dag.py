@@ -21,7 +21,7 @@ def test_each_table_has_a_task_of_its_maintainer_in_the_pool_of_spark_and_the_ru
     assert {task.task_id: (task.owner, task.pool) for task in dag.tasks} == {
         table.name: (table.maintainer.name, "spark") for table in TABLES
     }
-    assert dag.tags == {"operation:housekeeping"}
+    assert dag.tags == {"operation:housekeeping", *(f"maintainer:{table.maintainer.name}" for table in TABLES)}
     assert (dag.catchup, dag.max_active_runs) == (False, 1)
     run = dag.test()
     assert {ti.task_id: str(ti.state) for ti in run.get_task_instances()} == {t.name: "success" for t in TABLES}

@@ -32,6 +32,7 @@ COMMANDS = [
     ["new-table"],
     ["simulate"],
     ["docs"],
+    ["maintainers"],
     ["doctor"],
     ["files", "list"],
     ["files", "show"],

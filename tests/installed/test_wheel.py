@@ -21,6 +21,7 @@ PARSE = """
 import json, sys
 from airflow import plugins_manager
 from airflow.dag_processing.dagbag import DagBag
+from airflow.settings import get_policy_plugin_manager
 
 bag = DagBag(sys.argv[1])
 plugins, plugin_errors = plugins_manager._get_plugins()
@@ -29,6 +30,7 @@ found = {
     "errors": {path: str(error) for path, error in bag.import_errors.items()},
     "plugins": [str(plugin.source) for plugin in plugins if plugin.name == "feedmill"],
     "plugin_errors": plugin_errors,
+    "policies": [hook.function.__module__ for hook in get_policy_plugin_manager().hook.dag_policy.get_hookimpls()],
 }
 print("RESULT" + json.dumps(found))
 """
@@ -65,7 +67,7 @@ def test_it_needs_what_requirements_txt_names() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("with_plugins", [False, True], ids=["no plugins folder", "a plugins folder as well"])
-def test_a_folder_of_dags_is_parsed_and_there_is_one_plugin(
+def test_a_folder_of_dags_is_parsed_and_there_are_one_plugin_and_one_policy(
     python: str, project: Path, tmp_path: Path, with_plugins: bool
 ) -> None:
     plugins = ROOT / "plugins" if with_plugins else tmp_path / "plugins"
@@ -82,6 +84,7 @@ def test_a_folder_of_dags_is_parsed_and_there_is_one_plugin(
     assert (found["errors"], found["plugin_errors"]) == ({}, {})
     assert len(found["plugins"]) == 1
     assert "EntryPoint" in found["plugins"][0]
+    assert found["policies"] == ["feedmill.airflow.policy"]
 
 
 @pytest.mark.slow

@@ -145,6 +145,7 @@ def test_the_projects_settings_fill_completely(tmp_path: Path):
         "spark_default",
         "trino_default",
         "feedmill_airflow",
+        "feedmill_alerts",
     }
     assert [(pool.name, pool.slots) for pool in settings.pools] == [("spark", 2)]
     assert "${" not in repr(settings.connections)

@@ -55,7 +55,7 @@ def housekeeping_dag(tables: Iterable[Table]) -> DAG:
         rerun_with_latest_version=LATEST,
         default_args=DEFAULTS,
         owner_links=maintainers,
-        tags={"operation:housekeeping"},
+        tags={"operation:housekeeping", *(f"maintainer:{name}" for name in maintainers)},
         doc_md=DOC,
     ) as dag:
         for table in tables:

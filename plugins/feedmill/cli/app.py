@@ -15,6 +15,7 @@ from feedmill.cli.doctor import doctor
 from feedmill.cli.files import files
 from feedmill.cli.land import land
 from feedmill.cli.ledger import ledger
+from feedmill.cli.maintainers import maintainers
 from feedmill.cli.new_table import new_table
 from feedmill.cli.simulate import simulate
 from feedmill.cli.sql import sql
@@ -50,6 +51,7 @@ app.add_typer(alerts, name="alerts", rich_help_panel=CALL)
 command(app, "account", CALL)(account)
 command(app, "accept", CALL)(accept)
 app.add_typer(files, name="files", rich_help_panel=CALL)
+command(app, "maintainers", CALL)(maintainers)
 command(app, "doctor", CALL)(doctor)
 command(app, "watch", CALL)(watch)
 app.add_typer(ledger, name="ledger", rich_help_panel=CALL)

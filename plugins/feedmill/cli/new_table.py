@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
 from feedmill.cli.command import output
-from feedmill.cli.exits import CommandError
 from feedmill.cli.options import table_of
 from feedmill.timeline import DAY, HOUR
-
-if TYPE_CHECKING:
-    from feedmill.spec import Maintainer
 
 
 def new_table(
@@ -49,6 +45,7 @@ def new_table(
     from feedmill.authoring.new_table import plan, write
     from feedmill.authoring.table_pages import FOLDER
     from feedmill.project import project_path
+    from include.maintainers import MAINTAINERS
     from include.tables import TABLES
 
     project = project_path()
@@ -58,7 +55,7 @@ def new_table(
         name,
         every,
         read,
-        _maintainer(maintainer),
+        MAINTAINERS[maintainer],
         TABLES,
         project,
         key=by,
@@ -90,13 +87,3 @@ def new_table(
         },
         "\n".join(lines),
     )
-
-
-def _maintainer(name: str) -> Maintainer:
-    import include.maintainers
-    from feedmill.spec import Maintainer
-
-    found = {m.name: m for m in vars(include.maintainers).values() if isinstance(m, Maintainer)}
-    if name not in found:
-        raise CommandError(f"include/maintainers.py has no team {name!r}; it has {', '.join(sorted(found))}")
-    return found[name]

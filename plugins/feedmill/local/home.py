@@ -96,6 +96,11 @@ class Home:
         """The check pages."""
         return self.path / "pages"
 
+    @property
+    def alerts(self) -> Path:
+        """What the alerts said: a Markdown file, the channel of a stack that has no other."""
+        return self.path / "alerts.md"
+
     def exists(self) -> bool:
         """Whether ``prepare`` was ever called."""
         return self.env_file.exists()
@@ -204,5 +209,6 @@ def _decisions(home: Home) -> dict[str, str]:
         "FEEDMILL_WAREHOUSE": home.warehouse.as_uri(),
         "FEEDMILL_LANDING": home.landing.as_uri(),
         "FEEDMILL_PAGES": home.pages.as_uri(),
+        "FEEDMILL_ALERTS": str(home.alerts),
         **{port_variable(component): str(port) for component, port in PORTS.items()},
     }
