@@ -96,7 +96,7 @@ def test_a_chain_that_waits_is_one_incident_with_its_impact_and_the_most_urgent_
     found = world.rounds(at(11.5))
     held = only([one for one in found if one.kind == "held"])
     assert keys([one for one in found if one.condition.subject != "events.landed"]) == [held.alias[5:]]
-    assert [one.table for one in held.condition.impact][0] == "serving.hourly"
+    assert held.condition.impact[0].table == "serving.hourly"
     assert {one.table for one in held.condition.impact} == {"rollups.hourly", "features.hourly", "serving.hourly"}
     assert held.condition.tier == 1, "of serving.hourly, which is overdue because of it"
 

@@ -310,9 +310,14 @@ def test_a_try_that_was_told_to_stop_has_not_failed(deployment: Deployment, monk
     monkeypatch.setattr(runner, "_write", cancelled)
     with pytest.raises(RuntimeError, match="OPERATION_CANCELED"):
         build(Job(table, span, deployment, "dag/one"), stopped=lambda: bool(killed))
+    # A shell that runs the suite in the background has it ignore Ctrl-C, and Python keeps it so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(runner, "_write", lambda *_: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        build(Job(table, span, deployment, "dag/one"))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build(Job(table, span, deployment, "dag/one"))
+    finally:
+        signal.signal(signal.SIGINT, before)
     with deployment.ledger.transaction() as session:
         tries = session.scalars(select(Build)).all()
         assert [(entry.state, (entry.error or "").partition(":")[0]) for entry in tries] == [

@@ -22,10 +22,9 @@ from feedmill.alerts.incident import (
     Outbox,
     Purpose,
     Stage,
-    Tier,
 )
 from feedmill.alerts.scene import Owners
-from feedmill.spec import Maintainer
+from feedmill.spec import Maintainer, Tier
 
 PATIENCE = timedelta(minutes=5)
 REPEATS = timedelta(hours=4)
@@ -147,14 +146,17 @@ class _Decision:
         return bool(incident.storm) or any(silence.covers(incident, self.now) for silence in self.outbox.silences)
 
     def _told(self, incident: Incident) -> Tier | None:
-        """With which tier the maintainer was told of it since it was resolved last; None: not at all."""
-        tiers: list[Tier] = []
-        for delivery in self.outbox.of(incident):
-            if delivery.purpose is Purpose.RESOLVE:
-                tiers = []
-            elif delivery.purpose in TELLS and delivery.maintainer == incident.maintainer:
-                tiers += [delivery.tier] if delivery.stage is not Stage.CANCELLED else []
-        return min(tiers, default=None)
+        """With which tier the maintainer was told of it since it opened last; None: not at all."""
+        assert incident.opened_at is not None
+        told = [
+            delivery.tier
+            for delivery in self.outbox.of(incident)
+            if delivery.purpose in TELLS
+            and delivery.maintainer == incident.maintainer
+            and delivery.decided_at >= incident.opened_at
+            and delivery.stage is not Stage.CANCELLED
+        ]
+        return min(told, default=None)
 
     def _page_one_by_one_or_as_storm(self, name: str, pages: list[tuple[Incident, str]]) -> None:
         lately = [

@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, TypeAlias
 
 from feedmill.alerts.channels.channel import Action
-
-Tier: TypeAlias = Literal[1, 2, 3]
+from feedmill.spec import Tier
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Incident:
     seen_at: datetime
     """When it was found last."""
     opened_at: datetime | None = None
-    """None: pending, its condition has not held for long enough."""
+    """None: pending, its condition has not held for long enough. If it came back, when it did so last."""
     well_since: datetime | None = None
     closed_at: datetime | None = None
     ending: Ending | None = None

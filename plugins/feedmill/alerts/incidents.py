@@ -91,7 +91,8 @@ def _again(before: Incident, found: Condition, now: datetime) -> Incident | None
         return known
     if before.opened_at is None or now - before.closed_at > RETURNS:
         return None
-    return replace(known, closed_at=None, ending=None, times=before.times + 1, first_round=False, storm="")
+    again = replace(known, opened_at=now, closed_at=None, ending=None, times=before.times + 1)
+    return replace(again, first_round=False, storm="")
 
 
 def _unknown(silent: Iterable[Incident], now: datetime) -> dict[str, Incident]:

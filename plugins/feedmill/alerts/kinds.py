@@ -13,9 +13,10 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from feedmill.alerts import tables
-from feedmill.alerts.incident import Condition, Tier
+from feedmill.alerts.incident import Condition
 from feedmill.alerts.scene import Component, Dag, Origin, Scene
 from feedmill.alerts.tables import Troubles
+from feedmill.spec import Tier
 
 AT_ONCE = timedelta(0)
 GB = 10**9

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from feedmill.alerts.incident import Incident, Outage
 from feedmill.freshness.states import Picture
-from feedmill.spec import Maintainer
+from feedmill.spec import Maintainer, Tier
 
 
 class Origin(StrEnum):
@@ -129,7 +129,7 @@ class Owners:
     """Every maintainer by name."""
     default: Maintainer
     infrastructure: Maintainer
-    sources: Mapping[str, tuple[Maintainer, int]] = field(default_factory=dict)
+    sources: Mapping[str, tuple[Maintainer, Tier]] = field(default_factory=dict)
     """Maintainer and tier of each landing source."""
 
 

@@ -16,12 +16,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from feedmill.alerts.incident import Condition, Impact, Incident, Outage, Part, Tier
+from feedmill.alerts.incident import Condition, Impact, Incident, Outage, Part
 from feedmill.alerts.scene import Scene
 from feedmill.freshness.facts import FailedRun, Spot, Try
 from feedmill.freshness.series import Flags, Ints, Series, moment_of, place_of, seconds
 from feedmill.freshness.states import Picture, State, TableStatus
-from feedmill.spec import Table
+from feedmill.spec import Table, Tier
 
 HELD, FAILED, OVERDUE, PAUSED, DOWN = "held", "failed", "overdue", "paused though due", "component down"
 OF_TABLES = (HELD, FAILED, OVERDUE, PAUSED)

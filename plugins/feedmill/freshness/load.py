@@ -302,7 +302,7 @@ def held(session: Session, names: Iterable[str], without: str | None = None) -> 
     )
     found: defaultdict[str, dict[datetime, Held]] = defaultdict(dict)
     for build_id, name, begin, partition, findings, judged_at in session.execute(query).tuples():
-        critical = next((finding for finding in findings if finding.get("severity") == "critical"), {})
+        critical: dict[str, Any] = next((one for one in findings if one.get("severity") == "critical"), {})
         message, expectation = critical.get("message", "its page says why"), critical.get("expectation", "")
         found[name][partition] = Held(build_id, message, begin, expectation, judged_at)
     return dict(found)
