@@ -233,7 +233,7 @@ def maintainer(name: str = "team", **facts: Any) -> Maintainer:
 )
 def test_a_maintainer_s_mistake_is_named_with_its_field(facts: dict[str, Any], words: str) -> None:
     with pytest.raises(MapError, match=f"maintainer team has .*{words}"):
-        maintainer(**facts)
+        Maintainers([maintainer(**facts)])
 
 
 def test_a_maintainer_may_work_all_day_and_a_backup_may_have_one_too() -> None:

@@ -34,7 +34,7 @@ def test_a_held_partition_is_one_incident_with_its_reason_until_it_is_published(
     found = only(world.round(minutes=1))
     assert (found.kind, found.condition.subject) == ("held", "events.clean")
     assert found.condition.why == "17 rows have a negative duration_ms"
-    assert found.condition.what == "2026-05-04T08 failed its check"
+    assert found.condition.what == "2026-05-04T08 failed the check"
     world.publish(clean, at(8), begin=300)
     assert world.round(minutes=1) == []
     assert only(world.outbox.incidents).ending is Ending.HEALED
@@ -132,7 +132,49 @@ def test_a_paused_dag_with_an_overdue_partition_is_told_as_paused_and_heals_when
     world.publish_all(at(9))
     assert keys(world.rounds(at(11.1))) == ["paused though due/events.landed"]
     world.paused.clear()
-    assert keys(world.round(minutes=1)) == ["overdue/events.landed"]
+    assert world.round(minutes=1) == [], "it may be caught up now"
+    world.now = at(11.8)
+    world.publish_all(at(10))
+    assert world.round() == []
+    world.publish_all(at(10), besides=[landed])
+    assert world.rounds(at(12.7)) == [], "its last publish puts it off"
+    assert keys(world.rounds(at(12.95))) == ["overdue/events.landed"]
+
+
+def test_what_waited_for_a_late_table_is_caught_up_and_no_incident_of_its_own(world):
+    world.publish(landed, at(9), at(10))
+    world.publish(clean, at(9), at(10))
+    world.hold(clean, at(8))
+    assert len(world.rounds(at(11.5))) == 1
+    world.publish(clean, at(8), begin=300)
+    assert world.round(minutes=1) == [], "rollups.hourly is overdue, and may be built at last"
+    world.publish(rollup, at(8), at(9), at(10))
+    assert world.rounds(at(11.9)) == [], "nor are those that wait for it in turn"
+
+
+def test_what_is_not_caught_up_in_time_is_overdue(world):
+    world.publish(landed, at(9), at(10), at(11), at(12), at(13))
+    world.publish(clean, at(9), at(10), at(11), at(12), at(13))
+    world.hold(clean, at(8))
+    world.rounds(at(11.5))
+    world.publish(clean, at(8), begin=300)
+    found = world.rounds(at(13.6))
+    assert keys(found) == ["overdue/rollups.hourly"]
+
+
+def test_a_dag_that_is_switched_on_with_a_history_behind_it_has_time_to_build_it(world):
+    late = replace(landed, name="events.other", due=timedelta(hours=1))
+    world.tables = (*TABLES, late)
+    world.paused.add("events.other")
+    world.publish(landed, at(9))
+    world.round(minutes=1)
+    world.paused.clear()
+    assert world.round(minutes=1) == []
+    for hour in (6, 7):
+        world.publish(late, at(hour))
+        assert world.round(minutes=40) == []
+    found = world.round(minutes=61)
+    assert "overdue/events.other" in keys(found)
 
 
 def test_a_dag_that_was_never_switched_on_is_none():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from feedmill.alerts import dispatch
+from feedmill.alerts.catching_up import remember
 from feedmill.alerts.incident import Delivery, Incident, Outbox, Stage
 from feedmill.alerts.incidents import judge, outages
 from feedmill.alerts.kinds import KINDS
@@ -54,6 +55,8 @@ class World:
     since: datetime | None = SINCE
     published: dict[str, dict[datetime, int]] = field(default_factory=dict)
     """By table and partition: the begin of the published build."""
+    numbers: dict[tuple[str, datetime], int] = field(default_factory=dict)
+    """By table and partition: the number of the publish."""
     held: dict[str, dict[datetime, Held]] = field(default_factory=dict)
     tries: dict[str, list[Try]] = field(default_factory=dict)
     building: dict[str, list[tuple]] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class World:
         """A build with this begin is published."""
         for partition in hours_of_day:
             self.published.setdefault(table.name, {})[partition] = begin
+            self.numbers[table.name, partition] = len(self.numbers) + 1
             self.held.get(table.name, {}).pop(partition, None)
             kept = [one for one in self.tries.get(table.name, []) if one.begin > begin or partition not in one.span]
             self.tries[table.name] = kept
@@ -108,7 +112,7 @@ class World:
     def picture(self) -> Picture:
         """The states now."""
         published = {
-            name: {p: Published(begin, begin, "code", 10) for p, begin in mine.items()}
+            name: {p: Published(begin, self.numbers[name, p], "code", 10) for p, begin in mine.items()}
             for name, mine in self.published.items()
         }
         airflow = AirflowFacts(frozenset(self.paused), frozenset(self.alive))
@@ -142,6 +146,8 @@ class World:
         known = replace(known, outages={**known.outages, **outages(known.outages, scene.components, self.now)})
         open_ = tuple(one for one in known.incidents.values() if one.closed_at is None)
         scene = replace(scene, open=open_, outages=tuple(known.outages.values()))
+        known = replace(known, tables={**known.tables, **remember(known.tables, scene)})
+        scene = replace(scene, remembered=known.tables)
         known = known.with_incidents(list(judge(KINDS, scene, known.incidents, "test").values()))
         self.outbox = dispatch.decide(known, self.setting, self.now)
         self._send()

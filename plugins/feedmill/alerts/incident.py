@@ -220,6 +220,26 @@ class Outage:
 
 
 @dataclass(frozen=True)
+class Remembered:
+    """What the round before saw of a table: what is caught up now is late for a reason that was told already."""
+
+    table: str
+    is_due: bool
+    """Whether its history had begun: a DAG that was never switched on has none."""
+    is_paused: bool
+    number: int
+    """The largest number that one of its partitions was published with."""
+    excused: tuple[tuple[datetime, datetime], ...] = ()
+    """Partitions ``[start, end)`` that were late because of something else, and may be caught up now."""
+    until: datetime | None = None
+    """They are overdue only after this moment; every publish of the table puts it off."""
+
+    def excuses(self, partition: datetime, now: datetime) -> bool:
+        """Whether the partition is being caught up."""
+        return self.until is not None and now < self.until and any(a <= partition < b for a, b in self.excused)
+
+
+@dataclass(frozen=True)
 class Outbox:
     """Everything that ``watch`` remembers between two rounds; what is older has no effect on the next one."""
 
@@ -230,6 +250,8 @@ class Outbox:
     silences: tuple[Silence, ...] = ()
     outages: Mapping[str, Outage] = field(default_factory=dict)
     """By id: those that last, or that ended lately."""
+    tables: Mapping[str, Remembered] = field(default_factory=dict)
+    """By name: every table as the last round saw it."""
     kinds: Mapping[str, datetime | None] = field(default_factory=dict)
     """The kinds that this installation has met, and until when each is only shown; None: it is sent. Empty: alerts
     were never computed here."""

@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from feedmill.alerts.incident import Delivery, Incident, Outage, Outbox, Silence, Stage
+from feedmill.alerts.incident import Delivery, Incident, Outage, Outbox, Remembered, Silence, Stage
 from feedmill.ledger import models
 
 LOOKS_BACK = timedelta(days=3)
@@ -34,6 +34,7 @@ LEASE = timedelta(seconds=90)
 WATCH = "watch"
 
 _INCIDENT, _DELIVERY, _OUTBOX = TypeAdapter(Incident), TypeAdapter(Delivery), TypeAdapter(Outbox)
+_REMEMBERED = TypeAdapter(Remembered)
 
 
 def load(session: Session, now: datetime) -> Outbox:
@@ -53,6 +54,7 @@ def load(session: Session, now: datetime) -> Outbox:
         {one.id: one for one in deliveries},
         silences(session, recent),
         {one.id: Outage(one.component, one.began_at, one.ended_at, one.detail) for one in session.scalars(outages)},
+        {one.name: _REMEMBERED.validate_python(one.body) for one in session.scalars(select(models.AlertTable))},
         dict(kinds.all()),
     )
 
@@ -107,6 +109,9 @@ def save(session: Session, before: Outbox, after: Outbox) -> None:
             ended_at=outage.ended,
             detail=outage.detail,
         )
+    for table in _changed(before.tables, after.tables):
+        body = _REMEMBERED.dump_python(table, mode="json")
+        _upsert(session, models.AlertTable, name=table.table, body=body)
     for name, until in after.kinds.items():
         if name not in before.kinds:
             _upsert(session, models.AlertKind, name=name, shown_until=until)
@@ -181,6 +186,7 @@ def merged(ledger: Outbox, copy: Outbox) -> Outbox:
         incidents={**ledger.incidents, **_newer(ledger.incidents, copy.incidents, _incident_age)},
         deliveries={**ledger.deliveries, **_newer(ledger.deliveries, copy.deliveries, _delivery_age)},
         outages={**ledger.outages, **_newer(ledger.outages, copy.outages, lambda one: (one.ended is not None,))},
+        tables={**copy.tables, **ledger.tables},
         kinds={**copy.kinds, **ledger.kinds},
     )
 

@@ -23,6 +23,16 @@ from feedmill.spec import Maintainer, Map, Table
 LISTED = 12
 """Partitions, tables or incidents that a page names."""
 
+_WAS: Mapping[str, str] = {
+    tables.HELD: "failed its check",
+    tables.FAILED: "failed",
+    tables.OVERDUE: "was overdue",
+    tables.PAUSED: "was paused though due",
+    tables.DOWN: "was down",
+    "disk": "was nearly full",
+}
+"""What is said of an incident that is over; else what was said of it last."""
+
 _SEVERITIES: Mapping[int, Severity] = {1: "critical", 2: "error", 3: "warning"}
 
 NEXT_STEPS: Mapping[str, str] = {
@@ -79,7 +89,7 @@ def message(delivery: Delivery, incident: Incident, listed: Sequence[Incident], 
     repeats = delivery.ambiguous and delivery.attempts > 0
     if repeats:
         lines.append("This may have reached you already: the answer to the first try was lost.")
-    lines.append(f"Told to {delivery.maintainer}: {delivery.because}. Key: `{incident.alias}`")
+    lines.append(f"Told to {delivery.maintainer}: {delivery.because}. Incident `{incident.alias}`")
     return Message(
         action,
         incident.alias if action is not Action.NOTICE else delivery.id,
@@ -143,7 +153,7 @@ def _summary(delivery: Delivery, incident: Incident, listed: Sequence[Incident])
     elif delivery.purpose is Purpose.SUMMARY:
         text = f"Feedmill alerts are on: {_counted(len(listed))} of {delivery.maintainer} from before"
     elif delivery.purpose is Purpose.RESOLVE:
-        text = f"Over: {title(incident)}"
+        text = f"Over: {one.subject} {_WAS.get(incident.kind, one.what)}"
     elif delivery.purpose is Purpose.IMPACT:
         text = f"Late because of {one.subject}: {', '.join(_hit(incident, delivery.maintainer))}"
     else:
@@ -210,7 +220,7 @@ def _end(delivery: Delivery, incident: Incident) -> Iterator[str]:
     elif incident.closed_at is not None:
         assert incident.opened_at is not None
         lasted = int((incident.closed_at - one.since).total_seconds() // 60)
-        yield f"**{title(incident)}**: this is over, after {lasted:,} minutes."
+        yield f"**{one.subject}** {_WAS.get(incident.kind, one.what)}; this is over, after {lasted:,} minutes."
     else:
         yield f"**{title(incident)}**: {delivery.because}."
 

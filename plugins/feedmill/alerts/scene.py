@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from feedmill.alerts.incident import Incident, Outage
+from feedmill.alerts.incident import Incident, Outage, Remembered
 from feedmill.freshness.states import Picture
 from feedmill.spec import Maintainer, Tier
 
@@ -148,6 +148,8 @@ class Scene:
     components: Mapping[Component, Health] = field(default_factory=dict)
     """Those that could be looked at in this round."""
     outages: Sequence[Outage] = ()
+    remembered: Mapping[str, Remembered] = field(default_factory=dict)
+    """By table: what is being caught up."""
     disks: Sequence[Disk] = ()
     quarantines: Sequence[Quarantine] = ()
     undeliverable: Sequence[Undeliverable] = ()

@@ -166,6 +166,10 @@ class _Search:
         # What failed or is held belongs elsewhere; so does what was retried meanwhile, which `take` has put there.
         flags = (ground.mask & State.OVERDUE.bit > 0) & (ground.mask & State.BLOCKED.bit == 0) & (ground.who == _NOBODY)
         places = np.flatnonzero(flags)
+        if self._may_excuse(ground.table):
+            places = np.array(
+                [p for p in places.tolist() if not self._excused(ground.table, ground.moment(p))], np.int64
+            )
         for outage in self.scene.outages if len(places) else ():
             due = (ground.base + places + 1) * seconds(ground.table.every.length) + seconds(ground.table.due)
             begun, ended = (outage.began - AROUND).timestamp(), _until(outage, self.scene.now).timestamp()
@@ -176,6 +180,16 @@ class _Search:
         if len(places):
             first = ground.moment(int(places[0])) + ground.table.every.length + ground.table.due
             ground.put(self.key(self._late(ground.table), first, f"it was due at {first:%Y-%m-%d %H:%M} UTC"), places)
+
+    def _may_excuse(self, table: Table) -> bool:
+        known = self.scene.remembered.get(table.name)
+        return known is not None and known.until is not None
+
+    def _excused(self, table: Table, partition: datetime) -> bool:
+        """Whether the partition is being caught up. What is an incident already stays one."""
+        known = self.scene.remembered.get(table.name)
+        is_open = self.scene.is_open(OVERDUE, table.name)
+        return known is not None and not is_open and known.excuses(partition, self.scene.now)
 
     def _late(self, table: Table) -> Key:
         report = self.scene.airflow
@@ -216,7 +230,7 @@ class _Search:
         place = ground.place(root.partition)
         if place is not None and ground.who[place] != _NOBODY:
             return int(ground.who[place])
-        if not is_overdue:
+        if not is_overdue or self._excused(root.table, root.partition):
             return _NOBODY
         outage = self._outage(needed, CATCHING_UP)
         why = f"{root} is not published, and others have been waiting for it since {needed:%Y-%m-%d %H:%M} UTC"
@@ -375,6 +389,7 @@ def _what(kind: str, table: Table, parts: Sequence[Part]) -> str:
     count = sum((part.end - part.start) // table.every.length for part in parts)
     first, last = parts[0].start, parts[-1].end - table.every.length
     name = table.every.name_of
-    where = name(first) if count == 1 else f"{count:,} partitions, {name(first)} to {name(last)}"
-    verb = {HELD: "failed its check", FAILED: "failed", OVERDUE: "is overdue", PAUSED: "is overdue: its DAG is paused"}
+    where = name(first) if count == 1 else f"{count:,} partitions, {name(first)} to {name(last)},"
+    late = "is overdue" if count == 1 else "are overdue"
+    verb = {HELD: "failed the check", FAILED: "failed", OVERDUE: late, PAUSED: f"{late}: the DAG is paused"}
     return f"{where} {verb[kind]}"

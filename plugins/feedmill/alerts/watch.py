@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from feedmill.alerts import heartbeat, outbox, sender
+from feedmill.alerts.catching_up import remember
 from feedmill.alerts.channels.channel import Channel, Message
 from feedmill.alerts.dispatch import Setting, decide
 from feedmill.alerts.incident import Delivery, Incident, Outbox
@@ -83,8 +84,12 @@ class Watch:
         if before is None:
             return Round(False)
         scene = self._scene(now, before)
-        seen = replace(before, outages={**before.outages, **outages(before.outages, scene.components, now)})
-        scene = replace(scene, outages=tuple(seen.outages.values()))
+        seen = replace(
+            before,
+            outages={**before.outages, **outages(before.outages, scene.components, now)},
+            tables={**before.tables, **remember(before.tables, scene)},
+        )
+        scene = replace(scene, outages=tuple(seen.outages.values()), remembered=seen.tables)
         changed = judge(KINDS, scene, seen.incidents, self.setting.installation)
         after = seen.with_incidents(list(changed.values()))
         if after.kinds or not self._waits_for_all(scene):

@@ -356,6 +356,14 @@ class Outage(Base):
     detail: Mapped[str]
 
 
+class AlertTable(Base):
+    """A table as the last round of ``watch`` saw it."""
+
+    __tablename__ = "alert_tables"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    body: Mapped[dict[str, Any]]
+
+
 class AlertKind(Base):
     """A kind of incident that this installation has met, and until when its incidents are only shown."""
 

@@ -68,10 +68,18 @@ def upgrade() -> None:
         _text("detail"),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_table(
+        "alert_tables", _text("name"), sa.Column("body", JSONB(), nullable=False), sa.PrimaryKeyConstraint("name")
+    )
     op.create_table("alert_kinds", _text("name"), _time("shown_until", nullable=True), sa.PrimaryKeyConstraint("name"))
     op.create_table("leases", _text("name"), _text("holder"), _time("until"), sa.PrimaryKeyConstraint("name"))
 
 
 def downgrade() -> None:
-    for name in ("leases", "alert_kinds", "outages", "alert_silences", "alert_deliveries", "alert_incidents"):
-        op.drop_table(name)
+    op.drop_table("leases")
+    op.drop_table("alert_kinds")
+    op.drop_table("alert_tables")
+    op.drop_table("outages")
+    op.drop_table("alert_silences")
+    op.drop_table("alert_deliveries")
+    op.drop_table("alert_incidents")
