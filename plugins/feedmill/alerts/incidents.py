@@ -46,6 +46,8 @@ def judge(
                 for one in silent:
                     del mine[one.alias]
                 continue
+            # Another machine's clock may be ahead of ours.
+            found = replace(found, since=min(found.since, now))
             alias = alias_of(installation, kind.name, found)
             mine.pop(alias, None)
             before = _again(newest[alias], found, now) if alias in newest else None

@@ -69,7 +69,8 @@ class Watch:
     map_error: str = ""
     _map_error_since: datetime | None = None
     _kept: Outbox | None = None
-    _leads: bool = False
+    _leads: bool | None = None
+    """None: the ledger has not been asked yet."""
     _began: datetime | None = None
 
     def round(self) -> Round:
@@ -125,8 +126,9 @@ class Watch:
                 return both
         except SQLAlchemyError as error:
             log.warning("the ledger does not answer: %s", str(error).splitlines()[0])
-            # Whoever stood by stands by: the process that led goes on from its own copy.
-            return copy if self._leads or self._kept is None else None
+            # Whoever stood by stands by: the process that led goes on from its own copy, and so does one that is alone.
+            self._leads = self._leads is not False
+            return copy if self._leads else None
 
     def _scene(self, now: datetime, known: Outbox) -> Scene:
         self._map_error_since = (self._map_error_since or now) if self.map_error else None
@@ -166,7 +168,7 @@ class Watch:
         for delivery in sender.send(known, self.channel_of, self._message, self.clock, self._still_leads):
             assert self._kept is not None
             self._keep(self._kept, self._kept.with_deliveries([delivery]))
-            done.append(delivery)
+            done += [delivery] if not delivery.is_under_way else []
         return done
 
     def _still_leads(self) -> bool:
@@ -176,7 +178,7 @@ class Watch:
                 self._leads = outbox.lease(session, self.holder)
         except SQLAlchemyError:
             return True
-        return self._leads
+        return bool(self._leads)
 
     def _message(self, delivery: Delivery) -> Message:
         assert self._kept is not None
