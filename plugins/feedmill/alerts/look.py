@@ -90,7 +90,7 @@ class Lookout:
         except SQLAlchemyError as error:
             looks[Component.POSTGRES] = Health(False, _first_line(error))
         else:
-            looks[Component.POSTGRES] = Health(True)
+            looks.setdefault(Component.POSTGRES, Health(True))
             answered.add(Origin.LEDGER)
             made = replace(made, picture=picture, quarantines=quarantines)
             if report is not None and not report.dags and has_built:
@@ -113,6 +113,9 @@ class Lookout:
         try:
             api = self._api = self._api or _api(connections.get(connections.AIRFLOW))
             health = api.health()
+            if (health.get("metadatabase") or {}).get("status") == "unhealthy":
+                # In production it may be another server than the ledger's.
+                looks[Component.POSTGRES] = Health(False, "Airflow's database does not answer")
             for name, component in _PARTS.items():
                 part = health.get(name) or {}
                 if part.get("status") is not None:

@@ -143,7 +143,8 @@ class _Search:
                 continue
             key = Key(HELD, name, held.expectation or fingerprint(held.message))
             at = held.judged_at or self.scene.now
-            ground.put(self.key(key, at, held.message, build=held.build_id), place, held.begin, held.build_id)
+            number = self.key(key, at, held.message, build=held.build_id)
+            ground.put(number, place, held.begin, held.build_id, held.owner)
 
     def _failed(self, ground: _Ground) -> None:
         flags = (ground.mask & State.FAILED.bit > 0) & (ground.mask & (State.BLOCKED.bit | State.HELD.bit) == 0)
@@ -387,9 +388,8 @@ def _ordered(known: _Known) -> tuple[Impact, ...]:
 
 def _what(kind: str, table: Table, parts: Sequence[Part]) -> str:
     count = sum((part.end - part.start) // table.every.length for part in parts)
-    first, last = parts[0].start, parts[-1].end - table.every.length
-    name = table.every.name_of
-    where = name(first) if count == 1 else f"{count:,} partitions, {name(first)} to {name(last)},"
+    first = table.every.name_of(parts[0].start)
+    where = first if count == 1 else f"{count:,} partitions from {first}"
     late = "is overdue" if count == 1 else "are overdue"
     verb = {HELD: "failed the check", FAILED: "failed", OVERDUE: late, PAUSED: f"{late}: the DAG is paused"}
     return f"{where} {verb[kind]}"

@@ -69,6 +69,8 @@ class Watch:
     map_error: str = ""
     _map_error_since: datetime | None = None
     _kept: Outbox | None = None
+    _is_without: bool = False
+    """The ledger did not answer last time."""
     _leads: bool | None = None
     """None: the ledger has not been asked yet."""
     _began: datetime | None = None
@@ -123,9 +125,14 @@ class Watch:
                 known = outbox.load(session, now)
                 both = outbox.merged(known, copy)
                 outbox.save(session, known, both)
+                if self._is_without:
+                    log.warning("the ledger answers again")
+                self._is_without = False
                 return both
         except SQLAlchemyError as error:
-            log.warning("the ledger does not answer: %s", str(error).splitlines()[0])
+            if not self._is_without:
+                log.warning("the ledger does not answer, the copy serves: %s", str(error).splitlines()[0])
+            self._is_without = True
             # Whoever stood by stands by: the process that led goes on from its own copy, and so does one that is alone.
             self._leads = self._leads is not False
             return copy if self._leads else None
@@ -161,7 +168,7 @@ class Watch:
             with self.ledger.transaction() as session:
                 outbox.save(session, before, after)
         except SQLAlchemyError as error:
-            log.warning("the ledger did not take the outbox, its copy did: %s", str(error).splitlines()[0])
+            log.info("the ledger did not take the outbox, its copy did: %s", str(error).splitlines()[0])
 
     def _send(self, known: Outbox) -> list[Delivery]:
         done = []
