@@ -24,7 +24,7 @@ from feedmill.alerts.look import Lookout
 from feedmill.alerts.page import Ground
 from feedmill.alerts.scene import Origin
 from feedmill.alerts.watch import Watch
-from feedmill.ledger import builds, models, verdicts
+from feedmill.ledger import builds, forget, models, verdicts
 from feedmill.ledger.builds import Written
 from feedmill.ledger.store import Ledger
 from feedmill.spec import Map
@@ -230,14 +230,14 @@ def test_the_first_round_waits_until_everything_has_answered(ledger: Ledger, tmp
     assert "was red already" in receiver.got[0].body
 
 
-def test_what_is_older_than_a_year_is_forgotten_and_nothing_else(known: Ledger, tmp_path: Path) -> None:
+def test_what_was_closed_long_ago_is_forgotten_with_its_messages(known: Ledger, tmp_path: Path) -> None:
     hold(known)
     watch_of(known, tmp_path, Receiver()).round()
     with known.transaction() as session:
-        assert outbox.forget_old(session, NOW + timedelta(days=3650)) == 0, "it is open"
+        assert forget.alerts(session, NOW + timedelta(days=3650)) == 0, "it is open"
         session.execute(text("UPDATE alert_incidents SET closed_at = :at"), {"at": NOW})
-        assert outbox.forget_old(session, NOW + timedelta(days=364)) == 0
-        assert outbox.forget_old(session, NOW + timedelta(days=366)) == 1
+        assert forget.alerts(session, NOW) == 0
+        assert forget.alerts(session, NOW + timedelta(days=1)) == 1
         assert session.scalar(select(func.count()).select_from(models.AlertDelivery)) == 0
 
 

@@ -40,9 +40,8 @@ class Component(StrEnum):
     LANDING_ZONE = "landing zone"
 
 
-RESTS_ON: Mapping[Component, Component] = dict.fromkeys(
-    (Component.SCHEDULER, Component.TRIGGERER, Component.DAG_PROCESSOR, Component.API_SERVER), Component.POSTGRES
-)
+_OF_AIRFLOW = (Component.SCHEDULER, Component.TRIGGERER, Component.DAG_PROCESSOR, Component.API_SERVER)
+RESTS_ON: Mapping[Component, Component] = dict.fromkeys(_OF_AIRFLOW, Component.POSTGRES)
 """What stops with another component. That one's outage is the incident; what rests on it is looked at afterwards."""
 
 

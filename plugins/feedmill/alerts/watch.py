@@ -162,7 +162,10 @@ class Watch:
     def _keep(self, before: Outbox, after: Outbox) -> None:
         """An incident is a row before anything is sent: of the ledger, and of the copy."""
         if after != self._kept:
-            outbox.write_copy(self.copy, after)
+            try:
+                outbox.write_copy(self.copy, after)
+            except OSError as error:
+                log.warning("there is no copy of the outbox beside the ledger: %s", error)
         self._kept = after
         try:
             with self.ledger.transaction() as session:
