@@ -30,7 +30,8 @@ from feedmill.ledger.store import Ledger
 from feedmill.spec import Map
 from tests.alerts.world import OWNERS, landed
 
-NOW = datetime.now(UTC)
+NOW = datetime.fromisoformat(os.environ.get("TEST_NOW") or datetime.now(UTC).isoformat())
+"""The same in a child process, also across the turn of an hour."""
 HOUR = NOW.replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
 TABLE = replace(landed, since=HOUR, due=timedelta(days=2))
 """Nothing of it is overdue yet; a held hour is unpublished, and wakes its owner."""
@@ -283,7 +284,7 @@ def test_killed_at_any_moment_it_loses_no_page_and_marks_what_it_repeats(
     url = known.url
     done = subprocess.run(
         [sys.executable, "-c", CHILD, url, str(tmp_path), moment],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TEST_NOW": NOW.isoformat()},
         capture_output=True,
         text=True,
     )

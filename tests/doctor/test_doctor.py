@@ -617,11 +617,8 @@ def test_pages_without_a_heartbeat_are_complained_of_where_they_reach_people():
     assert findings(replace(silent, pages_go_to=[])) == [], "a file on this machine wakes nobody"
 
 
-def test_which_channels_reach_people_is_read_from_the_connections(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_which_channels_reach_people_is_read_from_the_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     team = replace(TABLE.maintainer, channels=("a_pager", "a_file", "not_defined"))
     monkeypatch.setenv("AIRFLOW_CONN_A_PAGER", '{"conn_type": "pagerduty", "password": "x"}')
     monkeypatch.setenv("AIRFLOW_CONN_A_FILE", '{"conn_type": "file", "host": "/x"}')
-    table = replace(deployment.tables["events.landed"], maintainer=team)
-    assert examination._channels([table]) == ["a_pager"]
+    assert examination._channels([replace(TABLE, maintainer=team)]) == ["a_pager"]
