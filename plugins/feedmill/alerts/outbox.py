@@ -25,8 +25,9 @@ from feedmill.ledger import models
 LOOKS_BACK = timedelta(days=3)
 """Incidents and outages that ended longer ago have no effect on the next round."""
 
-LEASE = timedelta(seconds=90)
-"""Longer than a round, and than one message may take: whoever holds the lease renews it before each."""
+LEASE = timedelta(seconds=40)
+"""Longer than one message may take: whoever holds the lease renews it before each. When it is killed, the next process
+begins after so long."""
 
 WATCH = "watch"
 
