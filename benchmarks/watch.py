@@ -2,9 +2,9 @@
 
 The map and the ledger are those of the question `freshness`: 2.16 million partitions, 1,000 builds that failed and 200
 held partitions, so that many incidents are open and 600 tables wait. The first round reads everything and writes every
-incident to the outbox; channels take each message at once. A *quiet* round finds nothing new. One *after a publish* finds
-that one partition has changed. Processor seconds are those of the process, without PostgreSQL's. Airflow is not asked:
-its API answers in the time that it needs.
+incident to the outbox; channels take each message at once. A *quiet* round finds nothing new. One *after a publish*
+finds that one partition has changed. Processor seconds are those of the process, without PostgreSQL's. Airflow is not
+asked: its API answers in the time that it needs.
 """
 
 from __future__ import annotations
@@ -74,10 +74,8 @@ def watcher(ledger: Any, tables: Any, copy: Path) -> Any:
     from feedmill.alerts.page import Ground
     from feedmill.alerts.scene import Owners
     from feedmill.alerts.watch import Watch
-    from feedmill.connections import AIRFLOW
     from feedmill.spec import Maintainer
 
-    assert AIRFLOW
     team = Maintainer("team", "benchmarks", "mailto:team@example.com", channels=("any",))
     owners = Owners({team.name: team}, team, team)
     setting = Setting("benchmark", (), owners)
