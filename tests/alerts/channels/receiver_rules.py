@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,6 +116,3 @@ def _beyond(kind: str, body: dict[str, Any], content: bytes) -> Iterator[str]:
 
 def _units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
-
-
-REQUEST_ID = re.compile(r"[0-9a-f-]{36}")
