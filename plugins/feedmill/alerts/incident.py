@@ -177,6 +177,8 @@ class Delivery:
     ambiguous: bool = False
     """An answer was lost: the receiver may have it."""
     request: str = ""
+    accepted_at: datetime | None = None
+    """ACCEPTED only: since when the receiver has had it in its queue."""
     error: str = ""
     done_at: datetime | None = None
 

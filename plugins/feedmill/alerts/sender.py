@@ -88,19 +88,23 @@ def answered(delivery: Delivery, answer: Answer, now: datetime) -> Delivery:
     )
     match answer.result:
         case Result.DELIVERED:
-            return replace(known, stage=Stage.DELIVERED, done_at=now, next_try_at=None, error="")
+            return replace(known, stage=Stage.DELIVERED, done_at=now, next_try_at=None, accepted_at=None, error="")
         case Result.REFUSED:
-            return replace(known, stage=Stage.REFUSED, next_try_at=None, request="")
+            return replace(known, stage=Stage.REFUSED, next_try_at=None, request="", accepted_at=None)
         case Result.ACCEPTED:
-            pause = timedelta(seconds=answer.after or FIRST_PAUSE.seconds)
-            return replace(known, stage=Stage.ACCEPTED, request=answer.request, next_try_at=now + pause)
+            pause = FIRST_PAUSE if answer.after is None else timedelta(seconds=answer.after)
+            return replace(
+                known, stage=Stage.ACCEPTED, request=answer.request, accepted_at=now, next_try_at=now + pause
+            )
         case Result.LATER:
-            lost = asks and now - (known.first_tried_at or now) >= ASKED_FOR
+            # From when it was accepted: the receiver may have been busy for long before.
+            accepted_at = known.accepted_at or known.first_tried_at or now
+            lost = asks and now - accepted_at >= ASKED_FOR
             pause = min(FIRST_PAUSE * 2 ** min(known.attempts, 8), LONGEST_PAUSE)
             if answer.after is not None:
                 pause = max(pause, timedelta(seconds=answer.after))
-            stage = Stage.DUE if lost else delivery.stage
-            return replace(known, stage=stage, ambiguous=known.ambiguous or lost, next_try_at=now + pause)
+            known = replace(known, ambiguous=known.ambiguous or lost, next_try_at=now + pause)
+            return replace(known, stage=Stage.DUE, request="", accepted_at=None) if lost else known
 
 
 def stuck(deliveries: Iterable[Delivery]) -> dict[str, list[Delivery]]:
