@@ -6,22 +6,25 @@ for readers, why, what to do next, and where to look. Secrets are scrubbed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from feedmill.alerts import tables
 from feedmill.alerts.channels.channel import SUMMARY, Action, Message, Severity
 from feedmill.alerts.dispatch import STORM
-from feedmill.alerts.incident import Delivery, Ending, Incident, Part, Purpose
+from feedmill.alerts.incident import Delivery, Ending, Impact, Incident, Part, Purpose
+from feedmill.alerts.scrub import HIDDEN, scrubbed
 from feedmill.checks import pages
 from feedmill.spec import Maintainer, Map, Table
 
 LISTED = 12
 """Partitions, tables or incidents that a page names."""
+
+REASON = 300
+"""Characters of a reason in a list."""
 
 _WAS: Mapping[str, str] = {
     tables.HELD: "failed its check",
@@ -30,6 +33,12 @@ _WAS: Mapping[str, str] = {
     tables.PAUSED: "was paused though due",
     tables.DOWN: "was down",
     "disk": "was nearly full",
+    "import error": "could not be imported",
+    "outside the map": "belonged to nobody",
+    "files quarantined": "had files that could not be read",
+    "channel down": "took nothing",
+    "map broken": "could not be imported",
+    STORM: "had many incidents at once",
 }
 """What is said of an incident that is over; else what was said of it last."""
 
@@ -38,7 +47,8 @@ _SEVERITIES: Mapping[int, Severity] = {1: "critical", 2: "error", 3: "warning"}
 NEXT_STEPS: Mapping[str, str] = {
     tables.HELD: (
         "Open the check page. If the data is wrong, mend its source and clear `build`. If the expectation is wrong, "
-        "fix the suite and clear `check`. If the rows may stand as they are: `feedmill accept`."
+        "fix the suite and clear `check`. If the rows are right as they are: "
+        "`feedmill accept {build} {partition} --name … --reason …`."
     ),
     tables.FAILED: "Read the end of the task's log. Mend the cause and clear `build`; a clear runs today's code.",
     tables.OVERDUE: (
@@ -58,7 +68,10 @@ NEXT_STEPS: Mapping[str, str] = {
         "`feedmill files list --quarantined --source {subject}` shows the files. Have the sender land them again, "
         "or rule them out with `feedmill files disown`."
     ),
-    "channel down": "Check the connection `{subject}` in Airflow: `feedmill alerts test` sends a marked page.",
+    "channel down": (
+        "Check the connection `{subject}` in Airflow. Then `feedmill alerts test MAINTAINER` sends a page that is "
+        "marked as a test."
+    ),
     "map broken": "Mend `include/`: the traceback is in the log of `watch`. The last good map is in use.",
     STORM: "Begin with the oldest. `feedmill alerts` lists all of them.",
 }
@@ -89,11 +102,11 @@ def message(delivery: Delivery, incident: Incident, listed: Sequence[Incident], 
     repeats = delivery.ambiguous
     if repeats:
         lines.append("This may have reached you already: the answer to the first try was lost.")
-    lines.append(f"Told to {delivery.maintainer}: {delivery.because}. Incident `{incident.alias}`")
+    lines.append(f"Sent to {delivery.maintainer} ({delivery.because}). Incident: `{incident.alias}`")
     return Message(
         action,
         incident.alias if action is not Action.NOTICE else delivery.id,
-        scrubbed(_summary(delivery, incident, listed)),
+        _summary(delivery, incident, listed),
         scrubbed("\n\n".join(lines)),
         _SEVERITIES[one.tier],
         one.subject,
@@ -103,7 +116,7 @@ def message(delivery: Delivery, incident: Incident, listed: Sequence[Incident], 
             "maintainer": incident.maintainer,
             "tier": str(one.tier),
             "since": _utc(one.since),
-            **{name: scrubbed(value) for name, value in one.evidence.items()},
+            **{name: _value(name, value) for name, value in one.evidence.items()},
         },
         repeats,
     )
@@ -131,73 +144,75 @@ def links(incident: Incident, ground: Ground) -> Iterator[tuple[str, str]]:
         yield "The table's page", f"{ground.documents.rstrip('/')}/tables/{table.name}.md"
 
 
-def scrubbed(text: str) -> str:
-    """The text without what looks like a credential."""
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
-    return text
-
-
-_NAMES = r"(?:api[_-]?|access[_-]?|routing[_-]?)?(?:key|token|secret|password|passwd)"
-_SECRETS = (
-    (re.compile(r"(\w+://[^\s/:@]*):[^\s/@]+@"), r"\1:*****@"),
-    (re.compile(rf"(?i)\b({_NAMES}\b\"?\s*[=:]\s*\"?)[^\s\",;&]+"), r"\1*****"),
-    (re.compile(r"(?i)\b(bearer|basic|geniekey)\s+[a-z0-9._~+/=-]{8,}"), r"\1 *****"),
-)
-
-
 def _summary(delivery: Delivery, incident: Incident, listed: Sequence[Incident]) -> str:
     one = incident.condition
     if delivery.purpose is Purpose.DIGEST:
-        text = f"Digest: {_counted(len(listed))} of {delivery.maintainer}"
+        text = f"Digest of {delivery.maintainer}: {_counted(len(listed))}: {_named(_subjects(listed))}"
     elif delivery.purpose is Purpose.SUMMARY:
         text = f"Feedmill alerts are on: {_counted(len(listed))} of {delivery.maintainer} from before"
     elif delivery.purpose is Purpose.RESOLVE:
         text = f"Over: {one.subject} {_WAS.get(incident.kind, one.what)}"
     elif delivery.purpose is Purpose.IMPACT:
-        text = f"Late because of {one.subject}: {', '.join(_hit(incident, delivery.maintainer))}"
+        text = f"{_late(incident, delivery.maintainer)}: {title(incident)}"
     else:
         again = "Still: " if delivery.purpose is Purpose.REPEAT else ""
         back = f" (opened {incident.times} times)" if incident.times > 1 else ""
-        why = f": {one.why}" if one.why else ""
+        why = f": {_why(incident)}" if _why(incident) else ""
         text = f"{again}{title(incident)}{back}{why}"
-    text = " ".join(text.split())
-    return text if len(text) <= SUMMARY else text[: SUMMARY - 1] + "…"
+    # Cut only afterwards: half of a credential no longer looks like one.
+    return _cut(scrubbed(text), SUMMARY)
 
 
 def _page(delivery: Delivery, incident: Incident, listed: Sequence[Incident], ground: Ground) -> Iterator[str]:
     one = incident.condition
-    yield f"**{title(incident)}**, since {_since(one.since, ground.maintainers.get(delivery.maintainer))}."
+    since = _since(one.since, ground.maintainers.get(delivery.maintainer))
+    is_impact = delivery.purpose is Purpose.IMPACT
+    if is_impact:
+        yield f"**{_late(incident, delivery.maintainer)}.** The cause: {title(incident)}, since {since}."
+    else:
+        yield f"**{title(incident)}**, since {since}."
     if incident.unknown_since is not None:
         yield f"Unknown since {_utc(incident.unknown_since)}: its source has said nothing since then."
     if incident.kind == STORM:
-        yield _lines(f"- {title(member)}: {member.condition.why}" for member in listed)
-    if means := _means(incident):
+        yield _lines(_row(member) for member in sorted(listed, key=lambda member: member.condition.since))
+    if not is_impact and (means := _means(incident, ground)):
         yield means
-    if one.why:
-        yield f"**Why:** {one.why}"
+    if _why(incident):
+        yield f"**Why:** {_why(incident)}"
     if parts := _parts(one.parts, ground):
         yield parts
-    if one.impact:
-        rows = (
-            f"- {i.table} of {i.maintainer}, tier {i.tier}: {i.partitions:,} wait, {i.overdue:,} of them overdue"
-            for i in one.impact
-        )
-        yield "**What waits for it:**\n" + _lines(rows)
+    if is_impact and (yours := _hit(incident, delivery.maintainer)):
+        yield "**Your tables that are late:**\n" + _lines(_waits(impact) for impact in yours)
+    others = [impact for impact in one.impact if not is_impact or impact.maintainer != delivery.maintainer]
+    if others:
+        head = "What else waits for it" if is_impact else "What waits for it"
+        yield f"**{head}:**\n" + _lines(_waits(impact) for impact in others)
     if one.evidence:
-        yield _lines(f"- {name}: {value}" for name, value in one.evidence.items())
-    if step := NEXT_STEPS.get(incident.kind):
-        yield f"**Next:** {step.format(subject=one.subject)}"
+        yield _lines(f"- {name}: {_value(name, value)}" for name, value in one.evidence.items())
+    if is_impact:
+        yield (
+            f"**Next:** There is nothing to mend in your tables: it is an incident of {incident.maintainer}. They are "
+            f"built by themselves once it is over. If they cannot wait, talk to {incident.maintainer}."
+        )
+    elif step := NEXT_STEPS.get(incident.kind):
+        build, partition = _accepted(incident, ground)
+        yield f"**Next:** {step.format(subject=one.subject, build=build, partition=partition)}"
 
 
-def _means(incident: Incident) -> str:
+def _means(incident: Incident, ground: Ground) -> str:
     """What it means for those who read the table."""
     one = incident.condition
     if incident.kind not in tables.OF_TABLES:
         return ""
+    is_one = len(one.parts) == 1 and _has_one(one.parts[0], ground)
     if one.wakes:
-        return "Readers do not have these partitions."
-    return "Readers still have the rows of the build before; these are out of date."
+        return f"Readers do not have {'this partition' if is_one else 'these partitions'}."
+    return "Readers still have the rows of the build before, which are out of date."
+
+
+def _has_one(part: Part, ground: Ground) -> bool:
+    table = _table(part.table, ground)
+    return table is not None and part.end - part.start == table.every.length
 
 
 def _parts(parts: Sequence[Part], ground: Ground) -> str:
@@ -219,8 +234,8 @@ def _end(delivery: Delivery, incident: Incident) -> Iterator[str]:
         yield f"**{one.subject}** has left the map: its incident ({one.what}) is withdrawn."
     elif incident.closed_at is not None:
         assert incident.opened_at is not None
-        lasted = int((incident.closed_at - one.since).total_seconds() // 60)
-        yield f"**{one.subject}** {_WAS.get(incident.kind, one.what)}; this is over, after {lasted:,} minutes."
+        lasted = _lasted(incident.closed_at - one.since)
+        yield f"**{one.subject}** {_WAS.get(incident.kind, one.what)}. It is over, after {lasted}."
     else:
         yield f"**{title(incident)}**: {delivery.because}."
 
@@ -231,8 +246,19 @@ def _list_of(delivery: Delivery, listed: Sequence[Incident]) -> str:
         if delivery.purpose is Purpose.DIGEST
         else "Alerts are computed from now on. This was red already, and nobody is paged for it:"
     )
-    rows = (f"- {title(one)}" + (f": {one.condition.why}" if one.condition.why else "") for one in listed)
-    return f"{head}\n{_lines(rows)}"
+    return f"{head}\n{_lines(_row(one) for one in listed)}"
+
+
+def _row(incident: Incident) -> str:
+    """One incident of a list."""
+    why = _why(incident)
+    return _cut(scrubbed(f"- {title(incident)}: {why}" if why else f"- {title(incident)}"), REASON)
+
+
+def _waits(impact: Impact) -> str:
+    """One table of a list of those that wait."""
+    who = f"{impact.table} of {impact.maintainer}, tier {impact.tier}"
+    return f"- {who}: {impact.partitions:,} waiting, {impact.overdue:,} overdue"
 
 
 def _lines(rows: Iterator[str] | Sequence[str]) -> str:
@@ -241,8 +267,34 @@ def _lines(rows: Iterator[str] | Sequence[str]) -> str:
     return "\n".join(every[:LISTED] + more)
 
 
-def _hit(incident: Incident, maintainer: str) -> list[str]:
-    return [one.table for one in incident.condition.impact if one.maintainer == maintainer and one.overdue]
+def _hit(incident: Incident, maintainer: str) -> list[Impact]:
+    """The maintainer's tables that are late because of it."""
+    return [one for one in incident.condition.impact if one.maintainer == maintainer and one.overdue]
+
+
+def _late(incident: Incident, maintainer: str) -> str:
+    """Which of the maintainer's tables are late, in a few words. None may be by now: a message can be late itself."""
+    hit = [one.table for one in _hit(incident, maintainer)] or [f"a table of {maintainer}"]
+    return f"{_named(hit)} {'is' if len(hit) == 1 else 'are'} late"
+
+
+def _why(incident: Incident) -> str:
+    """The cause, without the words that the title has already."""
+    return incident.condition.why.removeprefix("failed: ") if incident.kind == tables.FAILED else incident.condition.why
+
+
+def _value(name: str, value: str) -> str:
+    """A fact's value. Its name may be what tells that it is a credential."""
+    return HIDDEN if scrubbed(f"{name}={value}") == f"{name}={HIDDEN}" else scrubbed(value)
+
+
+def _accepted(incident: Incident, ground: Ground) -> tuple[str, str]:
+    """The build and the partition, as `feedmill accept` takes them; placeholders where there are several."""
+    parts = incident.condition.parts
+    table = _table(parts[0].table, ground) if len(parts) == 1 else None
+    if table is None or not parts[0].build_id or not _has_one(parts[0], ground):
+        return "BUILD", "PARTITION"
+    return parts[0].build_id, table.every.name_of(parts[0].start)
 
 
 def _table(name: str, ground: Ground) -> Table | None:
@@ -254,7 +306,7 @@ def _since(moment: datetime, maintainer: Maintainer | None) -> str:
     if maintainer is None or maintainer.time_zone == "UTC":
         return _utc(moment)
     local = moment.astimezone(ZoneInfo(maintainer.time_zone))
-    return f"{_utc(moment)} ({local:%H:%M} {maintainer.time_zone})"
+    return f"{_utc(moment)} ({local:%a %H:%M} {maintainer.time_zone})"
 
 
 def _utc(moment: datetime) -> str:
@@ -263,3 +315,26 @@ def _utc(moment: datetime) -> str:
 
 def _counted(number: int) -> str:
     return "1 incident" if number == 1 else f"{number:,} incidents"
+
+
+def _subjects(listed: Sequence[Incident]) -> list[str]:
+    return list(dict.fromkeys(one.condition.subject for one in listed))
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first ones, and how many more: a lock screen shows no long list."""
+    if len(names) <= 2:
+        return " and ".join(names)
+    return f"{names[0]}, {names[1]} and {len(names) - 2:,} more"
+
+
+def _lasted(time: timedelta) -> str:
+    minutes = max(int(time.total_seconds() // 60), 0)
+    if minutes < 120:
+        return "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // (24 * 60):,} days"
+
+
+def _cut(text: str, longest: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -18,6 +18,7 @@ import numpy as np
 
 from feedmill.alerts.incident import Condition, Impact, Incident, Outage, Part
 from feedmill.alerts.scene import Scene
+from feedmill.alerts.scrub import scrubbed
 from feedmill.freshness.facts import FailedRun, Spot, Try
 from feedmill.freshness.series import Flags, Ints, Series, moment_of, place_of, seconds
 from feedmill.freshness.states import Picture, State, TableStatus
@@ -78,7 +79,8 @@ def troubles(scene: Scene) -> Troubles:
 
 def fingerprint(message: str) -> str:
     """What stays the same of a message when the same thing goes wrong again: no numbers, ids, times or values."""
-    line = message.splitlines()[0] if message else ""
+    # It becomes a part of the incident's key, which receivers and the ledger keep.
+    line = scrubbed(message.splitlines()[0]) if message else ""
     line = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "…", line)
     line = re.sub(r"\b[0-9a-f]{8,}\b|\S*\d\S*", "…", line, flags=re.IGNORECASE)
     return re.sub(r"(…\s*)+", "… ", line).strip()[:100]
