@@ -151,7 +151,7 @@ def test_half_of_a_credential_is_not_left_at_the_end_of_the_first_line():
 
 
 def test_a_fact_whose_name_says_that_it_is_a_credential_is_hidden():
-    page = said(incident(evidence={"token": "hunter2", "rows": "17"}))
+    page = said(incident(evidence={"token": "two hunter2", "rows": "17"}))
     assert (page.details["token"], page.details["rows"]) == ("*****", "17")
     assert "hunter2" not in page.body
 

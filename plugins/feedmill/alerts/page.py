@@ -285,7 +285,7 @@ def _why(incident: Incident) -> str:
 
 def _value(name: str, value: str) -> str:
     """A fact's value. Its name may be what tells that it is a credential."""
-    return HIDDEN if scrubbed(f"{name}={value}") == f"{name}={HIDDEN}" else scrubbed(value)
+    return HIDDEN if scrubbed(f"{name}=x") == f"{name}={HIDDEN}" else scrubbed(value)
 
 
 def _accepted(incident: Incident, ground: Ground) -> tuple[str, str]:
