@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
-from feedmill.alerts import tables
+from feedmill.alerts import tables, volumes
 from feedmill.alerts.incident import Condition
 from feedmill.alerts.scene import Component, Dag, Origin, Scene
 from feedmill.alerts.tables import Troubles
+from feedmill.freshness.series import Series
 from feedmill.spec import Tier
+from feedmill.timeline import HOUR
 
 AT_ONCE = timedelta(0)
 GB = 10**9
+LANDED, REJECTED = "events.landed", "events.rejected"
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,38 @@ def outside_the_map(scene: Scene, _: Troubles) -> Found:
 
 
 # The landing zone
+
+
+@kind("source silent", Origin.LEDGER, volumes.PATIENCE)
+def source_silent(scene: Scene, _: Troubles) -> Found:
+    """A source landed less than a tenth of what is usual in that hour. It heals when an hour is as usual."""
+    for source in sorted(scene.owners.expected):
+        owner, tier = scene.owners.sources[source]
+        landed = scene.landed.get(source)
+        judged = volumes.newest(landed, scene.now) if landed is not None else None
+        if judged is None:
+            yield Silent(source)
+        elif judged.silent_since is not None:
+            why = f"{judged.size:,} bytes arrived in {HOUR.name_of(judged.hour)}; usual are {judged.usual:,.0f}"
+            yield Condition(source, judged.silent_since, owner.name, tier, "is silent", why)
+
+
+@kind("rows rejected", Origin.LEDGER)
+def rows_rejected(scene: Scene, _: Troubles) -> Found:
+    """More than 5 % and more than 100 of an arrival hour's rows are rejected. It heals when an hour is below."""
+    assert scene.picture is not None
+    published = scene.picture.columns.published
+    table = scene.picture.tables.get(REJECTED)
+    if table is None:
+        return
+    hour = volumes.newest_rejected(published.get(LANDED, Series()), published.get(REJECTED, Series()))
+    if hour is None:
+        yield Silent(REJECTED)
+    elif hour.is_much:
+        what = f"{HOUR.name_of(hour.hour)} has {hour.rejected:,} rejected rows"
+        why = f"they are {hour.rejected / hour.rows:.0%} of the {hour.rows:,} rows that arrived in that hour"
+        end = hour.hour + HOUR.length
+        yield Condition(REJECTED, end, table.maintainer.name, 2, what, why, wakes=False)
 
 
 @kind("files quarantined", Origin.LEDGER)

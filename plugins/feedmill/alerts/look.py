@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 
 from feedmill import connections
 from feedmill.airflow_api import AirflowApi, AirflowApiError
-from feedmill.alerts import sender
+from feedmill.alerts import ledger_facts, sender
 from feedmill.alerts.incident import Outbox
+from feedmill.alerts.ledger_facts import LedgerFacts
 from feedmill.alerts.scene import (
     AirflowReport,
     BrokenFile,
@@ -73,6 +74,7 @@ class Lookout:
     _api: AirflowApi | None = None
     _seen: AirflowFacts | None = None
     """What Airflow said last: a DAG that was paused then counts as paused while Airflow is silent."""
+    _facts: LedgerFacts | None = None
 
     def __post_init__(self) -> None:
         self._look = Look(self.tables)
@@ -86,13 +88,13 @@ class Lookout:
             answered.add(Origin.AIRFLOW)
         made = Scene(now, self.owners, frozenset(answered), airflow=report)
         try:
-            picture, quarantines, has_built = self._read_ledger(now, facts)
+            picture, quarantines, has_built, more = self._read_ledger(now, facts)
         except SQLAlchemyError as error:
             looks[Component.POSTGRES] = Health(False, _first_line(error))
         else:
             looks[Component.POSTGRES] = Health(True)
             answered.add(Origin.LEDGER)
-            made = replace(made, picture=picture, quarantines=quarantines)
+            made = replace(made, picture=picture, quarantines=quarantines, landed=more.landed)
             if report is not None and not report.dags and has_built:
                 looks[Component.API_SERVER] = Health(False, "it knows no DAG, though builds of the last day exist")
                 answered.discard(Origin.AIRFLOW)
@@ -131,12 +133,16 @@ class Lookout:
         looks[Component.API_SERVER] = Health(True)
         return report, self._seen
 
-    def _read_ledger(self, now: datetime, facts: AirflowFacts | None) -> tuple[Picture, list[Quarantine], bool]:
+    def _read_ledger(
+        self, now: datetime, facts: AirflowFacts | None
+    ) -> tuple[Picture, list[Quarantine], bool, LedgerFacts]:
         with self.ledger.transaction() as session:
             # First: a look takes the transaction's snapshot.
             picture = self._look.again(session, {}, now, facts)
             recent = select(Build.id).where(Build.started_at > now - timedelta(days=1), Build.owner.not_like("cli/%"))
-            return picture, _quarantines(session), session.scalar(recent.limit(1)) is not None
+            if self._facts is None or not self._facts.is_fresh(now):
+                self._facts = ledger_facts.read(session, self.owners.expected, now)
+            return picture, _quarantines(session), session.scalar(recent.limit(1)) is not None, self._facts
 
     def _look_at_spark(self, looks: dict[Component, Health]) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from feedmill.alerts.scene import Owners
+from feedmill.spec import Expects
 
 
 def of_project() -> Owners:
@@ -16,4 +17,5 @@ def of_project() -> Owners:
 
     MAINTAINERS.require_holidays()
     sources = {one.source: (one.maintainer, one.tier) for one in LANDING}
-    return Owners({one.name: one for one in MAINTAINERS}, DEFAULT, INFRASTRUCTURE, sources)
+    expected = frozenset(one.source for one in LANDING if one.expects is Expects.ALWAYS)
+    return Owners({one.name: one for one in MAINTAINERS}, DEFAULT, INFRASTRUCTURE, sources, expected)

@@ -30,6 +30,8 @@ _WAS: Mapping[str, str] = {
     tables.PAUSED: "was paused though due",
     tables.DOWN: "was down",
     "disk": "was nearly full",
+    "source silent": "was silent",
+    "rows rejected": "had many rejected rows",
 }
 """What is said of an incident that is over; else what was said of it last."""
 
@@ -54,6 +56,14 @@ NEXT_STEPS: Mapping[str, str] = {
     "import error": "Mend the file. Until then, Airflow runs none of the DAGs in it.",
     "task failed": "Read the task's log, mend the cause and clear the task.",
     "outside the map": "Give it an owner whom `include/maintainers.py` knows. `feedmill maintainers` lists them.",
+    "source silent": (
+        "Ask the sender of {subject} whether it still writes, and look into its folder of the landing zone. If it is "
+        "retired, set `expects=Expects.NEVER` in `include/landing.py`."
+    ),
+    "rows rejected": (
+        'Read the reasons: `feedmill sql "SELECT reason, count(*) FROM events.rejected WHERE arrival_hour = … GROUP BY '
+        'ALL"`. Have the sender mend its files, or mend the reader in `include/spark/sources`.'
+    ),
     "files quarantined": (
         "`feedmill files list --quarantined --source {subject}` shows the files. Have the sender land them again, "
         "or rule them out with `feedmill files disown`."

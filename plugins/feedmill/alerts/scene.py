@@ -111,6 +111,16 @@ class Quarantine:
 
 
 @dataclass(frozen=True)
+class Landed:
+    """What one source landed lately."""
+
+    by_hour: Mapping[datetime, int]
+    """Bytes by arrival hour; an hour that is missing had none."""
+    complete_until: datetime
+    """The landing zone was looked through after the arrival hours before this moment had ended."""
+
+
+@dataclass(frozen=True)
 class Undeliverable:
     """A channel that takes nothing."""
 
@@ -131,6 +141,8 @@ class Owners:
     infrastructure: Maintainer
     sources: Mapping[str, tuple[Maintainer, Tier]] = field(default_factory=dict)
     """Maintainer and tier of each landing source."""
+    expected: frozenset[str] = frozenset()
+    """Those of the sources that land something in every hour."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,8 @@ class Scene:
     """By table: what is being caught up."""
     disks: Sequence[Disk] = ()
     quarantines: Sequence[Quarantine] = ()
+    landed: Mapping[str, Landed] = field(default_factory=dict)
+    """By source, of those that have landed anything lately."""
     undeliverable: Sequence[Undeliverable] = ()
     map_error: str = ""
     """Why the map cannot be imported; empty: it can."""
