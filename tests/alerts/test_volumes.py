@@ -1,18 +1,13 @@
 """When a source is silent, and when too many rows are rejected."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedmill.alerts import ledger_facts
 from feedmill.alerts.scene import Landed
 from feedmill.alerts.volumes import newest
-from feedmill.ledger import files
-from feedmill.ledger.files import FoundFile
-from feedmill.ledger.store import lock_counter
 from feedmill.spec import Files, Table
 from feedmill.timeline import HOUR, days, hours
 from tests.alerts.world import OWNERS, TABLES, World, at, data, keys, landed, only
@@ -137,20 +132,3 @@ def test_rejected_rows_heal_when_a_later_hour_is_below(world):
     assert len(world.round(minutes=1)) == 1, "an hour without rows shows nothing"
     lands(world, 10, 1000, 3)
     assert world.round(minutes=1) == []
-
-
-def test_the_ledger_gives_the_bytes_by_hour_and_until_when_they_are_complete(ledger):
-    def found(hour, source="events_jsonl", name="a"):
-        return FoundFile(f"/{source}/{hour:%d%H}{name}", source, "events", hour, 10, "etag", hour, None)
-
-    with ledger.transaction() as session:
-        old = at(8) - timedelta(days=40)
-        files.register(session, [found(at(7)), found(at(7), name="b"), found(old), found(at(7), "other")], at(8))
-        assert ledger_facts.read(session, ["events_jsonl"], at(9)).landed == {}, "nobody has looked"
-        lock_counter(session)
-        files.seal(session, "events", landed.range(at(6), at(8)))
-    with ledger.transaction() as session:
-        facts = ledger_facts.read(session, ["events_jsonl"], at(9))
-    assert facts.landed == {"events_jsonl": Landed({at(7): 20}, at(8))}
-    assert facts.is_fresh(at(9) + timedelta(seconds=59))
-    assert not facts.is_fresh(at(9) + timedelta(seconds=60))

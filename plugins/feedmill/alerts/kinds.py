@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from feedmill.alerts import tables, volumes
-from feedmill.alerts.incident import Condition
+from feedmill.alerts.incident import Condition, Part
 from feedmill.alerts.scene import Component, Dag, Origin, Scene
 from feedmill.alerts.tables import Troubles
 from feedmill.freshness.series import Series
@@ -78,6 +78,12 @@ def failed(_: Scene, troubles: Troubles) -> Found:
     yield from troubles.conditions.get(tables.FAILED, ())
 
 
+@kind(tables.STUCK, Origin.LEDGER)
+def stuck(_: Scene, troubles: Troubles) -> Found:
+    """A build is at work for four times what the last builds took, and an hour at least. It heals when it ends."""
+    yield from troubles.conditions.get(tables.STUCK, ())
+
+
 @kind(tables.OVERDUE, Origin.LEDGER)
 def overdue(_: Scene, troubles: Troubles) -> Found:
     """A partition is past its deadline, or others are because they wait for it. It heals when it is published."""
@@ -88,6 +94,32 @@ def overdue(_: Scene, troubles: Troubles) -> Found:
 def paused_though_due(_: Scene, troubles: Troubles) -> Found:
     """A DAG is paused while a partition is overdue. It heals when it is unpaused, or nothing is due."""
     yield from troubles.conditions.get(tables.PAUSED, ())
+
+
+@kind(tables.WARNING, Origin.LEDGER)
+def warning(scene: Scene, _: Troubles) -> Found:
+    """A partition was published with a failed warning. It heals when a later partition passes that expectation."""
+    assert scene.picture is not None
+    for table in scene.picture.tables.values():
+        newest = scene.newest.get(table.name)
+        if newest is None:
+            yield Silent(table.name)
+            continue
+        part = Part(
+            table.name, newest.partition, newest.partition + table.every.length, 0, newest.build_id, newest.owner
+        )
+        for one in newest.warnings:
+            yield Condition(
+                table.name,
+                newest.judged_at,
+                table.maintainer.name,
+                3,
+                f"{table.every.name_of(newest.partition)} was published with a failed warning",
+                one.message,
+                one.expectation,
+                wakes=False,
+                parts=(part,),
+            )
 
 
 # Components

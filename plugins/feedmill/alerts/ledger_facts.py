@@ -6,16 +6,28 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from feedmill.alerts.scene import Landed
+from feedmill.alerts.scene import Landed, Newest, Warned, Work
+from feedmill.alerts.tables import STUCK_AFTER
 from feedmill.alerts.volumes import LOOKS_BACK
-from feedmill.ledger.models import File, SealedHour
+from feedmill.freshness.series import Series, moment_of
+from feedmill.freshness.states import Picture
+from feedmill.ledger.claims import alive
+from feedmill.ledger.models import Build, BuiltPartition, Claim, File, Partition, SealedHour, Verdict
 from feedmill.spec import KINDS
+from feedmill.timeline import days
 
 EVERY = timedelta(minutes=1)
+
+LATELY = 20
+"""Builds of a table whose length is the measure for the one that is at work."""
+
+CHECKED = days(2)
+"""How long ago the newest partition of a table may have ended for its warnings to be told."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +36,18 @@ class LedgerFacts:
 
     at: datetime
     landed: Mapping[str, Landed] = field(default_factory=dict)
+    work: Mapping[str, Work] = field(default_factory=dict)
+    newest: Mapping[str, Newest] = field(default_factory=dict)
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether they need not be read again."""
         return self.at <= now < self.at + EVERY
 
 
-def read(session: Session, sources: Iterable[str], now: datetime) -> LedgerFacts:
+def read(session: Session, sources: Iterable[str], picture: Picture) -> LedgerFacts:
     """Read them all. ``sources`` are those that are expected to land something in every hour."""
-    return LedgerFacts(now, _landed(session, sources, now))
+    now = picture.now
+    return LedgerFacts(now, _landed(session, sources, now), _work(session, now), _newest(session, picture))
 
 
 def _landed(session: Session, sources: Iterable[str], now: datetime) -> dict[str, Landed]:
@@ -54,3 +69,56 @@ def _landed(session: Session, sources: Iterable[str], now: datetime) -> dict[str
         for source, by_hour in by_source.items()
         if kinds[source] in complete
     }
+
+
+def _work(session: Session, now: datetime) -> dict[str, Work]:
+    at_work = (
+        select(Build)
+        .join(Claim, Claim.build_id == Build.id)
+        .where(Build.state == "running", alive(), Build.started_at <= now - STUCK_AFTER)
+    )
+    return {
+        build.id: Work(build.owner, build.started_at, _lately(session, build.table_name))
+        for build in session.scalars(at_work)
+    }
+
+
+def _lately(session: Session, table: str) -> list[tuple[timedelta, int]]:
+    built = (
+        select(Build.started_at, Build.finished_at, func.count())
+        .join(BuiltPartition, BuiltPartition.build_id == Build.id)
+        .where(Build.table_name == table, Build.state == "built")
+        .group_by(Build.id)
+        .order_by(Build.begin.desc())
+        .limit(LATELY)
+    )
+    rows = session.execute(built).tuples()
+    return [(finished - started, count) for started, finished, count in rows if finished is not None]
+
+
+def _newest(session: Session, picture: Picture) -> dict[str, Newest]:
+    """What the check found of each table's newest published partition, of those that ended within ``CHECKED``."""
+    wanted = []
+    for table in picture.tables.values():
+        places = picture.columns.published.get(table.name, Series()).published_places()
+        moment = moment_of(int(places[-1]), table.every) if len(places) else None
+        if moment is not None and moment + table.every.length > picture.now - CHECKED:
+            wanted.append((table.name, moment))
+    query = (
+        select(Partition.table_name, Partition.partition, Build.id, Build.owner, Verdict.judged_at, Verdict.findings)
+        .join(Build, Build.id == Partition.build_id)
+        .join(Verdict, (Verdict.build_id == Partition.build_id) & (Verdict.partition == Partition.partition))
+        .where(tuple_(Partition.table_name, Partition.partition).in_(wanted))
+    )
+    return {
+        name: Newest(name, partition, build_id, owner, judged_at, _warnings(findings))
+        for name, partition, build_id, owner, judged_at, findings in session.execute(query).tuples()
+    }
+
+
+def _warnings(findings: Iterable[Mapping[str, Any]]) -> tuple[Warned, ...]:
+    return tuple(
+        Warned(str(one.get("expectation", "")), str(one.get("message", "")))
+        for one in findings
+        if one.get("severity") == "warning"
+    )

@@ -94,7 +94,8 @@ class Lookout:
         else:
             looks[Component.POSTGRES] = Health(True)
             answered.add(Origin.LEDGER)
-            made = replace(made, picture=picture, quarantines=quarantines, landed=more.landed)
+            made = replace(made, picture=picture, quarantines=quarantines)
+            made = replace(made, landed=more.landed, work=more.work, newest=more.newest)
             if report is not None and not report.dags and has_built:
                 looks[Component.API_SERVER] = Health(False, "it knows no DAG, though builds of the last day exist")
                 answered.discard(Origin.AIRFLOW)
@@ -141,7 +142,7 @@ class Lookout:
             picture = self._look.again(session, {}, now, facts)
             recent = select(Build.id).where(Build.started_at > now - timedelta(days=1), Build.owner.not_like("cli/%"))
             if self._facts is None or not self._facts.is_fresh(now):
-                self._facts = ledger_facts.read(session, self.owners.expected, now)
+                self._facts = ledger_facts.read(session, self.owners.expected, picture)
             return picture, _quarantines(session), session.scalar(recent.limit(1)) is not None, self._facts
 
     def _look_at_spark(self, looks: dict[Component, Health]) -> None:

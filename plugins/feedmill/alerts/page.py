@@ -26,14 +26,19 @@ LISTED = 12
 _WAS: Mapping[str, str] = {
     tables.HELD: "failed its check",
     tables.FAILED: "failed",
+    tables.STUCK: "took too long to build",
     tables.OVERDUE: "was overdue",
     tables.PAUSED: "was paused though due",
     tables.DOWN: "was down",
+    tables.WARNING: "was published with a failed warning",
     "disk": "was nearly full",
     "source silent": "was silent",
     "rows rejected": "had many rejected rows",
 }
 """What is said of an incident that is over; else what was said of it last."""
+
+_CHECKED = (tables.HELD, tables.WARNING)
+"""Kinds whose evidence is a check."""
 
 _SEVERITIES: Mapping[int, Severity] = {1: "critical", 2: "error", 3: "warning"}
 
@@ -43,11 +48,19 @@ NEXT_STEPS: Mapping[str, str] = {
         "fix the suite and clear `check`. If the rows may stand as they are: `feedmill accept`."
     ),
     tables.FAILED: "Read the end of the task's log. Mend the cause and clear `build`; a clear runs today's code.",
+    tables.STUCK: (
+        "Read the task's log, and look at Spark: is it at work, or does it wait for something? Clear `build` to stop "
+        "it and begin anew."
+    ),
     tables.OVERDUE: (
         "Look at the DAG's newest run: is it queued, running or missing? `feedmill status {subject}` says what it "
         "waits for. If no run exists, trigger the DAG for these partitions."
     ),
     tables.PAUSED: "Unpause the DAG, or tell the teams that wait for it how long it stays paused.",
+    tables.WARNING: (
+        "Open the check page. If the data is wrong, mend its source; the rows are published. If the expectation is "
+        "wrong, fix the suite."
+    ),
     tables.DOWN: (
         "Start it again: on the local stack, `make up` starts what does not run. Tables that failed meanwhile are "
         "listed here: clear their failed tasks once it is back."
@@ -131,10 +144,10 @@ def links(incident: Incident, ground: Ground) -> Iterator[tuple[str, str]]:
     newest = one.parts[-1] if one.parts else None
     if ui and newest is not None and "/" in newest.owner and not newest.owner.startswith("cli/"):
         dag, _, run = newest.owner.partition("/")
-        task = "check" if incident.kind == tables.HELD else "build"
+        task = "check" if incident.kind in _CHECKED else "build"
         yield "Task log", f"{ui}/dags/{quote(dag)}/runs/{quote(run, safe='')}/tasks/{task}"
     if ui and table is not None:
-        if incident.kind == tables.HELD and newest is not None and newest.build_id:
+        if incident.kind in _CHECKED and newest is not None and newest.build_id:
             yield "Check page", pages.link(ui, table.name, newest.build_id)
         yield "DAG: runs, and the form that restates", f"{ui}/dags/{quote(table.dag_id)}"
     if ground.documents and table is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from feedmill.alerts.incident import Incident, Outage, Remembered
@@ -121,6 +121,36 @@ class Landed:
 
 
 @dataclass(frozen=True)
+class Work:
+    """A build that is at work, and how long builds of its table took lately."""
+
+    owner: str
+    started_at: datetime
+    lately: Sequence[tuple[timedelta, int]]
+    """How long each took, and for how many partitions."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """An expectation of the severity *warning* that a published partition does not meet."""
+
+    expectation: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest published partition of a table, and what its check found."""
+
+    table: str
+    partition: datetime
+    build_id: str
+    owner: str
+    judged_at: datetime
+    warnings: Sequence[Warned]
+
+
+@dataclass(frozen=True)
 class Undeliverable:
     """A channel that takes nothing."""
 
@@ -166,6 +196,10 @@ class Scene:
     quarantines: Sequence[Quarantine] = ()
     landed: Mapping[str, Landed] = field(default_factory=dict)
     """By source, of those that have landed anything lately."""
+    work: Mapping[str, Work] = field(default_factory=dict)
+    """By build id: the builds that have been at work for an hour at least."""
+    newest: Mapping[str, Newest] = field(default_factory=dict)
+    """By table, of those with a partition that ended lately and was checked."""
     undeliverable: Sequence[Undeliverable] = ()
     map_error: str = ""
     """Why the map cannot be imported; empty: it can."""
