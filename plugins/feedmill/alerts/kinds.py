@@ -7,17 +7,18 @@ known of a subject: its incident stays as it is. ``docs/alert-policy.md`` has th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
-from feedmill.alerts import tables, volumes
+from feedmill.alerts import burn_rates, tables, volumes
+from feedmill.alerts.burn_rates import ALARMS, Alarm
 from feedmill.alerts.incident import Condition, Part
-from feedmill.alerts.scene import Component, Dag, Origin, Scene
+from feedmill.alerts.scene import Component, Dag, Origin, RedFlag, Requests, Scene
 from feedmill.alerts.tables import Troubles
 from feedmill.freshness.series import Series
-from feedmill.spec import Tier
+from feedmill.spec import Service, Tier
 from feedmill.timeline import HOUR
 
 AT_ONCE = timedelta(0)
@@ -240,6 +241,50 @@ def files_quarantined(scene: Scene, _: Troubles) -> Found:
         yield Condition(one.source, one.since, owner.name, 2, what, why, wakes=False)
 
 
+# Services and models
+
+
+@kind(burn_rates.FAST.kind, Origin.SERVICES)
+def latency_fast(scene: Scene, _: Troubles) -> Found:
+    """A service burns its error budget 14.4 times too fast, over 1 hour and 5 minutes. It heals when 5 are well."""
+    yield from _burning(scene, burn_rates.FAST)
+
+
+@kind(burn_rates.SLOW.kind, Origin.SERVICES)
+def latency_slow(scene: Scene, _: Troubles) -> Found:
+    """A service burns its error budget 6 times too fast, over 6 hours and 30 minutes. It heals when 30 are well."""
+    yield from _burning(scene, burn_rates.SLOW)
+
+
+@kind(burn_rates.TRICKLE.kind, Origin.SERVICES)
+def latency_trickle(scene: Scene, _: Troubles) -> Found:
+    """A service burns its error budget, over 3 days and 6 hours. It heals when 6 hours are well."""
+    yield from _burning(scene, burn_rates.TRICKLE)
+
+
+@kind("red flag", Origin.LEDGER)
+def red_flag(scene: Scene, _: Troubles) -> Found:
+    """A model's metrics are far from what was expected, or those of all models that a table's data explains. It heals
+    when the newest hour has none."""
+    about: dict[tuple[str, str, Tier], list[RedFlag]] = {}
+    for flag in scene.red_flags:
+        table = scene.picture.tables.get(flag.suspect) if scene.picture is not None else None
+        model, tier = scene.owners.models.get(flag.model_id, (scene.owners.default, 2))
+        told = (flag.model_id, model.name, tier) if table is None else (table.name, table.maintainer.name, table.tier)
+        about.setdefault(told, []).append(flag)
+    for (subject, maintainer, tier), flags in about.items():
+        is_data = subject == flags[0].suspect
+        what = "explains red flags of models" if is_data else "has red flags"
+        evidence = {
+            (f"{one.model_id}, " if is_data else "") + one.metric: (
+                f"{one.observed:,.6g}, {one.direction} the expected {one.expected:,.6g}, in {HOUR.name_of(one.hour)}"
+            )
+            for one in flags
+        }
+        why = "; ".join(f"{name}: {value}" for name, value in evidence.items())
+        yield Condition(subject, min(one.hour for one in flags), maintainer, tier, what, why, evidence=evidence)
+
+
 # Alerts themselves
 
 
@@ -259,6 +304,45 @@ def map_broken(scene: Scene, _: Troubles) -> Found:
         yield Condition(
             "include/tables.py", since, scene.owners.infrastructure.name, 1, "cannot be imported", scene.map_error
         )
+
+
+def _burning(scene: Scene, alarm: Alarm) -> Found:
+    """While a service has an incident, another one opens only if it is more urgent: it is one root cause."""
+    for served in scene.services:
+        service = served.service
+        is_open = {one.kind: scene.is_open(one.kind, service.name) for one in ALARMS}
+        known = served.requests or {}
+        held = burn_rates.holds(alarm, service, known, is_open[alarm.kind])
+        if held is None:
+            yield Silent(service.name)
+        elif held and (is_open[alarm.kind] or not _is_told(alarm, service, known, is_open)):
+            requests = known[alarm.short]
+            rate = burn_rates.burn(requests, service.objective)
+            bad = 1 - requests.good / requests.total
+            yield Condition(
+                service.name,
+                scene.now,
+                service.maintainer.name,
+                max(alarm.tier, service.tier),
+                f"burns its error budget {rate:.1f} times too fast",
+                f"{bad:.2%} of {requests.total:,.0f} requests were bad in the last {_words(alarm.short)}; "
+                f"the objective allows {1 - service.objective:.2%}",
+                evidence={"What a good request is": service.description, "Runbook": service.runbook},
+            )
+
+
+def _is_told(alarm: Alarm, service: Service, known: Mapping[timedelta, Requests], is_open: Mapping[str, bool]) -> bool:
+    """Whether another alarm of the service, as urgent or more so, tells of it."""
+    others = [one for one in ALARMS if one is not alarm and one.tier <= alarm.tier]
+    faster = [one for one in others if one.rate > alarm.rate]
+    return any(is_open[one.kind] for one in others) or any(
+        burn_rates.holds(one, service, known, is_open=False) for one in faster
+    )
+
+
+def _words(length: timedelta) -> str:
+    hours = length // timedelta(hours=1)
+    return f"{hours} hours" if hours else f"{length // timedelta(minutes=1)} minutes"
 
 
 def _is_ours(scene: Scene, dag: Dag) -> bool:

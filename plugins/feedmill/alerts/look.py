@@ -37,6 +37,7 @@ from feedmill.alerts.scene import (
     TaskFailure,
     Undeliverable,
 )
+from feedmill.alerts.services import Services
 from feedmill.connections import Connection, ConnectionNotDefinedError
 from feedmill.freshness import ask_airflow
 from feedmill.freshness.facts import AirflowFacts
@@ -70,6 +71,7 @@ class Lookout:
     tables: Map
     owners: Owners
     ledger: Ledger
+    services: Services = field(default_factory=Services)
     _look: Look = field(init=False)
     _api: AirflowApi | None = None
     _seen: AirflowFacts | None = None
@@ -82,7 +84,7 @@ class Lookout:
     def scene(self, now: datetime, outbox: Outbox) -> Scene:
         """Everything that can be known now."""
         looks: dict[Component, Health] = {}
-        answered = {Origin.COMPONENTS, Origin.DELIVERIES, Origin.MAP}
+        answered = {Origin.COMPONENTS, Origin.DELIVERIES, Origin.MAP, Origin.SERVICES}
         report, facts = self._ask_airflow(now, looks)
         if report is not None:
             answered.add(Origin.AIRFLOW)
@@ -106,6 +108,7 @@ class Lookout:
             answered=frozenset(answered),
             components=looks,
             disks=disks,
+            services=self.services.look(now),
             undeliverable=undeliverable(outbox),
             airflow=made.airflow if Origin.AIRFLOW in answered else None,
         )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from feedmill.alerts import tables
+from feedmill.alerts.burn_rates import ALARMS
 from feedmill.alerts.channels.channel import SUMMARY, Action, Message, Severity
 from feedmill.alerts.dispatch import STORM
 from feedmill.alerts.incident import Delivery, Ending, Incident, Part, Purpose
@@ -32,6 +33,8 @@ _WAS: Mapping[str, str] = {
     tables.DOWN: "was down",
     tables.WARNING: "was published with a failed warning",
     "disk": "was nearly full",
+    **{alarm.kind: "burned its error budget too fast" for alarm in ALARMS},
+    "red flag": "had red flags",
     "source silent": "was silent",
     "rows rejected": "had many rejected rows",
 }
@@ -80,6 +83,11 @@ NEXT_STEPS: Mapping[str, str] = {
     "files quarantined": (
         "`feedmill files list --quarantined --source {subject}` shows the files. Have the sender land them again, "
         "or rule them out with `feedmill files disown`."
+    ),
+    **{alarm.kind: "Follow the runbook. Look first at what was deployed last." for alarm in ALARMS},
+    "red flag": (
+        "Compare the hour with the model's dashboard. Of a table: look for rows that are missing, late or rejected, "
+        "and for changed code. Of a model: look for a deployment, or an experiment that began."
     ),
     "channel down": "Check the connection `{subject}` in Airflow: `feedmill alerts test` sends a marked page.",
     "map broken": "Mend `include/`: the traceback is in the log of `watch`. The last good map is in use.",

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from feedmill.alerts.incident import Incident, Outage, Remembered
 from feedmill.freshness.states import Picture
-from feedmill.spec import Maintainer, Tier
+from feedmill.spec import Maintainer, Service, Tier
 
 
 class Origin(StrEnum):
@@ -151,6 +152,37 @@ class Newest:
 
 
 @dataclass(frozen=True)
+class Requests:
+    """The requests of a service in one length of time. Prometheus extrapolates, so they are no whole numbers."""
+
+    good: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a service's metrics say."""
+
+    service: Service
+    requests: Mapping[timedelta, Requests] | None
+    """By the length of time that ends now; None: nothing is known."""
+
+
+@dataclass(frozen=True)
+class RedFlag:
+    """A metric of a model that is far from what was expected in an hour."""
+
+    model_id: str
+    metric: str
+    direction: Literal["above", "below"]
+    hour: datetime
+    observed: float
+    expected: float
+    suspect: str = ""
+    """The table whose data explains it; empty: none is known."""
+
+
+@dataclass(frozen=True)
 class Undeliverable:
     """A channel that takes nothing."""
 
@@ -173,6 +205,8 @@ class Owners:
     """Maintainer and tier of each landing source."""
     expected: frozenset[str] = frozenset()
     """Those of the sources that land something in every hour."""
+    models: Mapping[str, tuple[Maintainer, Tier]] = field(default_factory=dict)
+    """Maintainer and tier of each model, by its id."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +234,9 @@ class Scene:
     """By build id: the builds that have been at work for an hour at least."""
     newest: Mapping[str, Newest] = field(default_factory=dict)
     """By table, of those with a partition that ended lately and was checked."""
+    services: Sequence[Served] = ()
+    red_flags: Sequence[RedFlag] = ()
+    """Those of the newest hour of each model."""
     undeliverable: Sequence[Undeliverable] = ()
     map_error: str = ""
     """Why the map cannot be imported; empty: it can."""
