@@ -97,3 +97,26 @@ def test_the_warnings_of_the_newest_published_partition_of_each_table(ledger):
     assert one == Newest("events.clean", LAST, one.build_id, "events.clean/run", one.judged_at, expected)
     assert newest["events.landed"].warnings == ()
     assert read(ledger, NOW + timedelta(days=3)).newest == {}
+
+
+def test_two_builds_of_the_same_inputs_and_code_with_other_rows(ledger):
+    def made(partition, digest, pins, identity="code"):
+        with ledger.transaction() as session:
+            build = builds.begin(session, clean, clean.one(partition), "events.clean/run", identity)
+            builds.pin(session, build.id, pins)
+            builds.finish(session, build.id, 1, [Written(partition, 3, digest, {})])
+            return build.id
+
+    pins = {"events.landed": 7, "recorded": {"events.landed": 7}}
+    made(LAST, "a", pins)
+    made(LAST, "a", pins)
+    made(LAST, "b", {**pins, "events.landed": 8})
+    made(LAST, "b", pins, "other code")
+    made(LAST - timedelta(days=10), "a", pins)
+    made(LAST - timedelta(days=10), "b", pins)
+    assert read(ledger).differing == {}
+    first = made(LAST - hours(1), "a", pins)
+    second = made(LAST - hours(1), "b", pins)
+    one = read(ledger).differing["events.clean"]
+    assert (one.partition, one.identity, one.builds) == (LAST - hours(1), "code", (first, second))
+    assert one.owner == "events.clean/run"

@@ -59,6 +59,8 @@ class World:
     """By table and partition: the number of the publish."""
     rows: dict[tuple[str, datetime], int] = field(default_factory=dict)
     """By table and partition: the rows that were published, 10 where it does not matter."""
+    code: str = "code"
+    """The identity of whatever is published."""
     held: dict[str, dict[datetime, Held]] = field(default_factory=dict)
     tries: dict[str, list[Try]] = field(default_factory=dict)
     building: dict[str, list[tuple]] = field(default_factory=dict)
@@ -115,7 +117,7 @@ class World:
         """The states now."""
         published = {
             name: {
-                p: Published(begin, self.numbers[name, p], "code", self.rows.get((name, p), 10))
+                p: Published(begin, self.numbers[name, p], self.code, self.rows.get((name, p), 10))
                 for p, begin in mine.items()
             }
             for name, mine in self.published.items()

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from feedmill.alerts.incident import Condition, Ending, Incident, Outage
 from feedmill.alerts.kinds import Kind, Silent
 from feedmill.alerts.scene import Component, Health, Scene
-from feedmill.alerts.tables import OF_TABLES, WARNING, troubles
+from feedmill.alerts.tables import OF_THE_MAP, troubles
 
 RETURNS = timedelta(hours=1)
 FLAPS = 3
@@ -103,7 +103,7 @@ def _well(incident: Incident, scene: Scene) -> Incident:
     """The incident was not found any more."""
     now = scene.now
     well = replace(incident, well_since=incident.well_since or now, unknown_since=None)
-    left = incident.kind in (*OF_TABLES, WARNING) and scene.picture is not None
+    left = incident.kind in OF_THE_MAP and scene.picture is not None
     if left and scene.picture is not None and incident.condition.subject not in scene.picture.tables:
         return replace(well, closed_at=now, ending=Ending.WITHDRAWN)
     assert well.well_since is not None

@@ -17,12 +17,13 @@ from feedmill.alerts.burn_rates import ALARMS, Alarm
 from feedmill.alerts.incident import Condition, Part
 from feedmill.alerts.scene import Component, Dag, Origin, RedFlag, Requests, Scene
 from feedmill.alerts.tables import Troubles
-from feedmill.freshness.series import Series
+from feedmill.freshness.series import Series, newest_code
 from feedmill.spec import Service, Tier
 from feedmill.timeline import HOUR
 
 AT_ONCE = timedelta(0)
 GB = 10**9
+CODE = "Code"
 LANDED, REJECTED = "events.landed", "events.rejected"
 
 
@@ -121,6 +122,32 @@ def warning(scene: Scene, _: Troubles) -> Found:
                 wakes=False,
                 parts=(part,),
             )
+
+
+@kind(tables.DIFFERS, Origin.LEDGER)
+def not_deterministic(scene: Scene, _: Troubles) -> Found:
+    """The same inputs and code gave other rows. It heals when a build with other code is published."""
+    assert scene.picture is not None
+    known = {one.condition.subject: one.condition for one in scene.open if one.kind == tables.DIFFERS}
+    for table in scene.picture.tables.values():
+        code = newest_code(scene.picture.columns.published.get(table.name, Series()))
+        found = scene.differing.get(table.name)
+        if found is not None and found.identity == code:
+            name = table.every.name_of(found.partition)
+            end = found.partition + table.every.length
+            yield Condition(
+                table.name,
+                found.found_at,
+                table.maintainer.name,
+                3,
+                f"{name} has other rows than an earlier build of the same inputs and code",
+                f"builds {found.builds[0]} and {found.builds[1]} read the same",
+                wakes=False,
+                parts=(Part(table.name, found.partition, end, 0, found.builds[1], found.owner),),
+                evidence={CODE: found.identity},
+            )
+        elif table.name in known and known[table.name].evidence.get(CODE) == code:
+            yield known[table.name]
 
 
 # Components

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from feedmill.alerts.scene import Landed, Newest, Warned, Work
+from feedmill.alerts.scene import Differing, Landed, Newest, Warned, Work
 from feedmill.alerts.tables import STUCK_AFTER
 from feedmill.alerts.volumes import LOOKS_BACK
 from feedmill.freshness.series import Series, moment_of
@@ -26,6 +26,9 @@ EVERY = timedelta(minutes=1)
 LATELY = 20
 """Builds of a table whose length is the measure for the one that is at work."""
 
+COMPARED = days(3)
+"""How long ago a range may have begun for its builds to be compared."""
+
 CHECKED = days(2)
 """How long ago the newest partition of a table may have ended for its warnings to be told."""
 
@@ -38,6 +41,7 @@ class LedgerFacts:
     landed: Mapping[str, Landed] = field(default_factory=dict)
     work: Mapping[str, Work] = field(default_factory=dict)
     newest: Mapping[str, Newest] = field(default_factory=dict)
+    differing: Mapping[str, Differing] = field(default_factory=dict)
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether they need not be read again."""
@@ -47,7 +51,13 @@ class LedgerFacts:
 def read(session: Session, sources: Iterable[str], picture: Picture) -> LedgerFacts:
     """Read them all. ``sources`` are those that are expected to land something in every hour."""
     now = picture.now
-    return LedgerFacts(now, _landed(session, sources, now), _work(session, now), _newest(session, picture))
+    return LedgerFacts(
+        now,
+        _landed(session, sources, now),
+        _work(session, now),
+        _newest(session, picture),
+        _differing(session, picture),
+    )
 
 
 def _landed(session: Session, sources: Iterable[str], now: datetime) -> dict[str, Landed]:
@@ -113,6 +123,37 @@ def _newest(session: Session, picture: Picture) -> dict[str, Newest]:
     return {
         name: Newest(name, partition, build_id, owner, judged_at, _warnings(findings))
         for name, partition, build_id, owner, judged_at, findings in session.execute(query).tuples()
+    }
+
+
+def _differing(session: Session, picture: Picture) -> dict[str, Differing]:
+    """The builds of ranges of the last days that gave other rows than an earlier one of the same inputs and code."""
+    later, earlier = aliased(Build), aliased(Build)
+    wrote, had_written = aliased(BuiltPartition), aliased(BuiltPartition)
+    same = (
+        (earlier.table_name == later.table_name)
+        & (earlier.range_start == later.range_start)
+        & (earlier.range_end == later.range_end)
+        & (earlier.identity == later.identity)
+        & (earlier.pins == later.pins)
+        & (earlier.begin < later.begin)
+    )
+    query = (
+        select(later.table_name, wrote.partition, later.identity, earlier.id, later.id, later.owner, later.finished_at)
+        .join(earlier, same)
+        .join(wrote, wrote.build_id == later.id)
+        .join(had_written, (had_written.build_id == earlier.id) & (had_written.partition == wrote.partition))
+        .where(
+            later.table_name.in_(list(picture.tables)),
+            later.range_start >= picture.now - COMPARED,
+            wrote.digest != had_written.digest,
+        )
+        .order_by(later.begin)
+    )
+    return {
+        name: Differing(name, partition, identity, (before, after), owner, at)
+        for name, partition, identity, before, after, owner, at in session.execute(query).tuples()
+        if at is not None
     }
 
 

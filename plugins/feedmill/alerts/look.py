@@ -97,7 +97,7 @@ class Lookout:
             looks[Component.POSTGRES] = Health(True)
             answered.add(Origin.LEDGER)
             made = replace(made, picture=picture, quarantines=quarantines)
-            made = replace(made, landed=more.landed, work=more.work, newest=more.newest)
+            made = replace(made, landed=more.landed, work=more.work, newest=more.newest, differing=more.differing)
             if report is not None and not report.dags and has_built:
                 looks[Component.API_SERVER] = Health(False, "it knows no DAG, though builds of the last day exist")
                 answered.discard(Origin.AIRFLOW)

@@ -32,6 +32,7 @@ _WAS: Mapping[str, str] = {
     tables.PAUSED: "was paused though due",
     tables.DOWN: "was down",
     tables.WARNING: "was published with a failed warning",
+    tables.DIFFERS: "was not deterministic",
     "disk": "was nearly full",
     **{alarm.kind: "burned its error budget too fast" for alarm in ALARMS},
     "red flag": "had red flags",
@@ -63,6 +64,10 @@ NEXT_STEPS: Mapping[str, str] = {
     tables.WARNING: (
         "Open the check page. If the data is wrong, mend its source; the rows are published. If the expectation is "
         "wrong, fix the suite."
+    ),
+    tables.DIFFERS: (
+        "Compare the two builds: does the transform read a clock, draw at random, or rank without a last tie-break? "
+        "Mend it; until then, every rebuild may change the rows."
     ),
     tables.DOWN: (
         "Start it again: on the local stack, `make up` starts what does not run. Tables that failed meanwhile are "

@@ -152,6 +152,20 @@ class Newest:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """Two builds of one partition that read the same with the same code, and gave other rows."""
+
+    table: str
+    partition: datetime
+    identity: str
+    builds: tuple[str, str]
+    """The earlier one first."""
+    owner: str
+    """Who made the later one."""
+    found_at: datetime
+
+
+@dataclass(frozen=True)
 class Requests:
     """The requests of a service in one length of time. Prometheus extrapolates, so they are no whole numbers."""
 
@@ -234,6 +248,8 @@ class Scene:
     """By build id: the builds that have been at work for an hour at least."""
     newest: Mapping[str, Newest] = field(default_factory=dict)
     """By table, of those with a partition that ended lately and was checked."""
+    differing: Mapping[str, Differing] = field(default_factory=dict)
+    """By table, the newest one."""
     services: Sequence[Served] = ()
     red_flags: Sequence[RedFlag] = ()
     """Those of the newest hour of each model."""

@@ -26,8 +26,10 @@ from feedmill.spec import Table, Tier
 from feedmill.timeline import Range
 
 HELD, FAILED, STUCK, OVERDUE, PAUSED = "held", "failed", "stuck", "overdue", "paused though due"
-DOWN, WARNING = "component down", "warning"
+DOWN, WARNING, DIFFERS = "component down", "warning", "not deterministic"
 OF_TABLES = (HELD, FAILED, STUCK, OVERDUE, PAUSED)
+OF_THE_MAP = (*OF_TABLES, WARNING, DIFFERS)
+"""Kinds whose subject is a table of the map, and leaves with it."""
 
 AROUND = timedelta(minutes=2)
 """Failures so shortly before or after an outage belong to it: a look at the component comes late, and so do errors."""

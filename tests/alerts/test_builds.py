@@ -1,4 +1,4 @@
-"""Builds that take too long, and checks that published with a warning."""
+"""Builds that take too long or give other rows, and checks that published with a warning."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedmill.alerts.incident import Ending
-from feedmill.alerts.scene import Newest, Warned, Work
+from feedmill.alerts.scene import Differing, Newest, Warned, Work
 from feedmill.alerts.tables import patience
 from tests.alerts.world import TABLES, World, at, clean, keys, landed, only, report, rollup
 
@@ -119,3 +119,18 @@ def test_the_warning_of_a_table_that_left_the_map_is_withdrawn(world):
     world.tables = TABLES[:-1]
     assert world.round(minutes=1) == []
     assert [one.ending for one in world.outbox.incidents.values()] == [Ending.WITHDRAWN]
+
+
+def test_other_rows_of_the_same_inputs_and_code_are_told_until_other_code_is_published(world):
+    found = Differing("rollups.hourly", at(7), "code", ("b1", "b2"), "rollups.hourly/run", world.now)
+    world.more = {"differing": {"rollups.hourly": found}}
+    one = only(world.round(minutes=1))
+    assert (one.kind, one.condition.subject, one.maintainer) == ("not deterministic", "rollups.hourly", "ranking")
+    assert (one.condition.tier, one.condition.wakes) == (3, False)
+    world.more = {}
+    assert only(world.round(minutes=1)).condition.why == "builds b1 and b2 read the same", "nothing says otherwise"
+    world.code = "other code"
+    world.publish(rollup, at(7), begin=300)
+    assert world.round(minutes=1) == []
+    world.more = {"differing": {"rollups.hourly": found}}
+    assert world.round(minutes=1) == [], "it was of the code before"
