@@ -9,6 +9,7 @@ and never touches the stack of ``make up``. ``report`` makes the document and th
 QUESTIONS = (
     "parse",
     "freshness",
+    "watch",
     "landing",
     "build",
     "transforms",

@@ -29,6 +29,9 @@ from include.tables import TABLES
 PROJECT = Path(__file__).resolve().parents[1]
 EACH = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
+OPERATIONS = {"housekeeping", "watch"}
+"""The DAGs that make no table."""
+
 HEAVY = {
     "pyspark",
     "pyiceberg",
@@ -243,8 +246,8 @@ def test_every_source_is_a_module_of_its_name_with_suffixes_that_no_sibling_fold
 
 def test_every_dag_file_parses_and_each_table_has_one_dag_of_its_name(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    assert parsed["dags"].keys() == {table.name for table in TABLES} | {"housekeeping"}
-    assert {Path(dag["file"]).stem for dag in parsed["dags"].values()} == {t.schema for t in TABLES} | {"housekeeping"}
+    assert parsed["dags"].keys() == {table.name for table in TABLES} | OPERATIONS
+    assert {Path(dag["file"]).stem for dag in parsed["dags"].values()} == {t.schema for t in TABLES} | OPERATIONS
     assert all(Path(dag_of(parsed, table)["file"]).stem == table.schema for table in TABLES)
 
 
@@ -278,7 +281,7 @@ def test_a_table_s_dag_runs_on_its_data_interval_and_takes_a_range(table: Table,
 def test_a_clear_runs_today_s_code_in_every_dag(parsed: dict[str, Any]) -> None:
     # Airflow's default: the code of the day when the run was created.
     dags = parsed["dags"]
-    assert dags.keys() == {"housekeeping", *(table.dag_id for table in TABLES)}
+    assert dags.keys() == {*OPERATIONS, *(table.dag_id for table in TABLES)}
     assert {name for name, dag in dags.items() if dag["rerun_with_latest_version"] is not True} == set()
 
 

@@ -11,6 +11,7 @@
                        works without it
 ``feedmill_alerts``    the maintainers' channel in the local stack, type ``file``: messages are appended to ``host``.
                        Others are named in ``include/maintainers.py``
+``feedmill_heartbeat`` the URL of a dead-man's-switch service as password: it pages if ``feedmill watch`` dies
 =====================  ==============================================================================
 
 A connection is looked for in this order:
@@ -41,6 +42,7 @@ ICEBERG = "iceberg_default"
 SPARK = "spark_default"
 TRINO = "trino_default"
 AIRFLOW = "feedmill_airflow"
+HEARTBEAT = "feedmill_heartbeat"
 
 CATALOG = "feedmill"
 """The Iceberg catalog's name, the same in Spark, PyIceberg and Trino: a JDBC catalog keeps it in its rows."""

@@ -268,6 +268,19 @@ def test_deadlines_missed_because_of_an_outage_belong_to_it(world):
     assert {part.table for part in only(world.round(minutes=1)).condition.parts} >= {"events.landed"}
 
 
+def test_what_rests_on_a_component_that_is_down_is_no_incident_of_its_own(world):
+    gone = dict.fromkeys((Component.SCHEDULER, Component.API_SERVER, Component.POSTGRES), Health(False, "gone"))
+    world.health = {**WELL, **gone}
+    world.silent = {Origin.LEDGER, Origin.AIRFLOW}
+    world.round()
+    assert keys(world.rounds(world.now + timedelta(minutes=10))) == ["component down/PostgreSQL"]
+    world.silent = set()
+    world.health = {**WELL, Component.SCHEDULER: Health(False, "no heartbeat")}
+    world.publish_all(world.now)
+    world.round(minutes=1)
+    assert keys(world.round(minutes=2)) == ["component down/scheduler"], "it did not come back by itself"
+
+
 def test_a_component_that_nobody_could_look_at_stays_as_it_was(world):
     world.health = {**WELL, Component.SCHEDULER: Health(False, "no heartbeat")}
     world.round()

@@ -1,18 +1,22 @@
 """What the ledger shows besides states: volumes, builds at work and warnings; on a real one."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, update
 
 from feedmill.alerts import ledger_facts
-from feedmill.alerts.scene import Landed, Newest, Warned
+from feedmill.alerts.incident import Outbox
+from feedmill.alerts.look import Lookout
+from feedmill.alerts.scene import Landed, Newest, Origin, Warned
 from feedmill.freshness.load import picture
 from feedmill.ledger import builds, files, models, publishes, verdicts
 from feedmill.ledger.builds import Written
 from feedmill.ledger.files import FoundFile
 from feedmill.ledger.store import lock_counter
+from feedmill.spec import Map
 from feedmill.timeline import HOUR, hours
-from tests.alerts.world import TABLES, clean, landed
+from tests.alerts.world import OWNERS, TABLES, clean, landed
 
 NOW = datetime.now(UTC)
 LAST = HOUR.floor(NOW) - hours(1)
@@ -38,10 +42,18 @@ def test_the_bytes_of_each_source_by_hour_and_until_when_they_are_complete(ledge
     assert read(ledger).landed == {"events_jsonl": Landed({LAST: 20}, LAST + hours(1))}
 
 
-def test_they_are_read_once_a_minute(ledger):
-    facts = read(ledger)
-    assert facts.is_fresh(NOW + timedelta(seconds=59))
-    assert not facts.is_fresh(NOW + timedelta(seconds=60))
+def test_a_look_at_everything_has_them_and_reads_them_once_a_minute(ledger, monkeypatch):
+    for conn_id in ("feedmill_airflow", "spark_default", "iceberg_default"):
+        monkeypatch.delenv(f"AIRFLOW_CONN_{conn_id.upper()}", raising=False)
+    lookout = Lookout(Map(TABLES), replace(OWNERS, expected=frozenset({"events_jsonl"})), ledger)
+    scene = lookout.scene(NOW, Outbox())
+    assert (scene.landed, scene.services) == ({}, [])
+    assert {Origin.LEDGER, Origin.SERVICES} <= scene.answered
+    with ledger.transaction() as session:
+        files.register(session, [found(LAST)], NOW)
+        files.seal(session, "events", landed.one(LAST))
+    assert lookout.scene(NOW + timedelta(seconds=59), Outbox()).landed == {}
+    assert lookout.scene(NOW + timedelta(seconds=60), Outbox()).landed.keys() == {"events_jsonl"}
 
 
 def built(session, table, partition, took=timedelta(minutes=3), findings=(), passed=True):

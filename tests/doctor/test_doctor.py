@@ -92,7 +92,7 @@ def test_every_rule_is_listed_once() -> None:
     def kinds(rule: type[Any]) -> set[type[Any]]:
         return {rule} | {kind for below in rule.__subclasses__() for kind in kinds(below)}
 
-    listed = [type(rule) for rule in (*rules.LEDGER, *rules.EACH_TABLE, *rules.BUILDS, *rules.FILES)]
+    listed = [type(rule) for rule in (*rules.LEDGER, *rules.EACH_TABLE, *rules.BUILDS, *rules.FILES, *rules.ALERTS)]
     assert sorted(listed, key=str) == sorted((k for k in kinds(Rule) if hasattr(k, "ill")), key=str)
 
 
@@ -606,3 +606,19 @@ def test_a_ledger_that_is_older_than_the_lake_is_found(shop: Workshop, see: Call
     with shop.ledger.transaction() as session:
         lock_counter(session).value = 0
     assert ills(see()) == [LedgerBehind.ill]
+
+
+def test_pages_without_a_heartbeat_are_complained_of_where_they_reach_people():
+    silent = Facts(START, 1, 1, pages_go_to=["pager"])
+    (found,) = findings(silent)
+    assert found.ill == "no heartbeat"
+    assert "feedmill_heartbeat" in found.mend
+    assert findings(replace(silent, has_heartbeat=True)) == []
+    assert findings(replace(silent, pages_go_to=[])) == [], "a file on this machine wakes nobody"
+
+
+def test_which_channels_reach_people_is_read_from_the_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = replace(TABLE.maintainer, channels=("a_pager", "a_file", "not_defined"))
+    monkeypatch.setenv("AIRFLOW_CONN_A_PAGER", '{"conn_type": "pagerduty", "password": "x"}')
+    monkeypatch.setenv("AIRFLOW_CONN_A_FILE", '{"conn_type": "file", "host": "/x"}')
+    assert examination._channels([replace(TABLE, maintainer=team)]) == ["a_pager"]

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
-PARTS = ("postgres", "spark-supervisor", "spark", *COMMANDS)
+PARTS = ("postgres", "spark-supervisor", "spark", *COMMANDS, "watch")
 PAIRS = 3
 EVENTS = 400
 AT_WORK = {"postgres", "spark", "scheduler"}

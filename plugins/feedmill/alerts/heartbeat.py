@@ -9,9 +9,6 @@ import httpx
 from feedmill import connections
 from feedmill.connections import ConnectionNotDefinedError
 
-HEARTBEAT = "feedmill_heartbeat"
-"""The connection whose password is the URL that a dead-man's-switch service gave us: the URL itself is the secret."""
-
 EVERY = 60.0
 """Seconds between two signs of life; the service should page after five minutes without one."""
 
@@ -19,9 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def url() -> str | None:
-    """Where the sign of life goes; None: no service is set, and nobody would notice that ``watch`` is dead."""
+    """Where the sign of life goes: the password of the connection, since whoever knows the URL can send one.
+
+    None: no service is set, and nobody would notice that ``watch`` is dead.
+    """
     try:
-        return connections.get(HEARTBEAT).password
+        return connections.get(connections.HEARTBEAT).password
     except ConnectionNotDefinedError:
         return None
 

@@ -172,6 +172,8 @@ class Delivery:
     attempts: int = 0
     first_tried_at: datetime | None = None
     next_try_at: datetime | None = None
+    is_under_way: bool = False
+    """It is being sent. If a process finds it so, the one before was killed with the answer."""
     ambiguous: bool = False
     """An answer was lost: the receiver may have it."""
     request: str = ""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from feedmill.alerts.incident import Condition, Ending, Incident, Outage
 from feedmill.alerts.kinds import Kind, Silent
-from feedmill.alerts.scene import Component, Health, Scene
+from feedmill.alerts.scene import RESTS_ON, Component, Health, Scene
 from feedmill.alerts.tables import OF_THE_MAP, troubles
 
 RETURNS = timedelta(hours=1)
@@ -46,6 +46,8 @@ def judge(
                 for one in silent:
                     del mine[one.alias]
                 continue
+            # Another machine's clock may be ahead of ours.
+            found = replace(found, since=min(found.since, now))
             alias = alias_of(installation, kind.name, found)
             mine.pop(alias, None)
             before = _again(newest[alias], found, now) if alias in newest else None
@@ -70,10 +72,15 @@ def outages(known: Mapping[str, Outage], looks: Mapping[Component, Health], now:
         lasting = [one for one in known.values() if one.component == component and one.ended is None]
         if health.is_well:
             changed.update({one.id: replace(one, ended=now) for one in lasting})
-        elif not lasting:
+        elif not lasting and not _rests_on_what_is_down(component, looks):
             began = Outage(component.value, now, None, health.detail)
             changed[began.id] = began
     return changed
+
+
+def _rests_on_what_is_down(component: Component, looks: Mapping[Component, Health]) -> bool:
+    below = RESTS_ON.get(component)
+    return below is not None and below in looks and not looks[below].is_well
 
 
 def _is_the_same(incident: Incident, before: Incident | None) -> bool:

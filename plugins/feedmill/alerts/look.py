@@ -51,6 +51,9 @@ from feedmill.timeline import parse
 PATIENCE = 10.0
 """Seconds that anything asked has for an answer: a round must not wait for what hangs."""
 
+REPORTS = timedelta(seconds=30)
+"""How often DAGs, files and tasks are asked for: with many DAGs that is work for Airflow's API. Runs are each round."""
+
 FAILURES_OF = timedelta(days=14)
 """How far back failed tasks are read."""
 
@@ -74,6 +77,8 @@ class Lookout:
     services: Services = field(default_factory=Services)
     _look: Look = field(init=False)
     _api: AirflowApi | None = None
+    _report: AirflowReport | None = None
+    _reported_at: datetime | None = None
     _seen: AirflowFacts | None = None
     """What Airflow said last: a DAG that was paused then counts as paused while Airflow is silent."""
     _facts: LedgerFacts | None = None
@@ -94,7 +99,7 @@ class Lookout:
         except SQLAlchemyError as error:
             looks[Component.POSTGRES] = Health(False, _first_line(error))
         else:
-            looks[Component.POSTGRES] = Health(True)
+            looks.setdefault(Component.POSTGRES, Health(True))
             answered.add(Origin.LEDGER)
             made = replace(made, picture=picture, quarantines=quarantines)
             made = replace(made, landed=more.landed, work=more.work, newest=more.newest, differing=more.differing)
@@ -119,23 +124,27 @@ class Lookout:
         try:
             api = self._api = self._api or _api(connections.get(connections.AIRFLOW))
             health = api.health()
+            if (health.get("metadatabase") or {}).get("status") == "unhealthy":
+                # In production it may be another server than the ledger's.
+                looks[Component.POSTGRES] = Health(False, "Airflow's database does not answer")
             for name, component in _PARTS.items():
                 part = health.get(name) or {}
                 if part.get("status") is not None:
                     beat = part.get(f"latest_{name}_heartbeat") or "never"
                     looks[component] = Health(part["status"] == "healthy", f"its last heartbeat: {beat}")
             self._seen = ask_airflow.read(api, self.tables, now)
-            report = _report(api, self.tables, now)
+            if self._report is None or self._reported_at is None or now - self._reported_at >= REPORTS:
+                self._report, self._reported_at = _report(api, self.tables, now), now
         except ConnectionNotDefinedError as error:
             log.info("Airflow is not asked: %s", error)
             return None, None
         except AirflowApiError as error:
             # The login may have expired: the next round logs in anew.
-            self._api = None
+            self._api = self._report = None
             looks[Component.API_SERVER] = Health(False, _first_line(error))
             return None, None
         looks[Component.API_SERVER] = Health(True)
-        return report, self._seen
+        return self._report, self._seen
 
     def _read_ledger(
         self, now: datetime, facts: AirflowFacts | None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import delete, func, or_, select, text
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -25,11 +25,9 @@ from feedmill.ledger import models
 LOOKS_BACK = timedelta(days=3)
 """Incidents and outages that ended longer ago have no effect on the next round."""
 
-KEEPS = timedelta(days=365)
-"""How long closed incidents stay in the ledger, for people to read."""
-
-LEASE = timedelta(seconds=90)
-"""Longer than a round, and than one message may take: whoever holds the lease renews it before each."""
+LEASE = timedelta(seconds=40)
+"""Longer than one message may take: whoever holds the lease renews it before each. When it is killed, the next process
+begins after so long."""
 
 WATCH = "watch"
 
@@ -166,17 +164,6 @@ def lease(session: Session, holder: str) -> bool:
 def release(session: Session, holder: str) -> None:
     """Give the lease back, so that the next process need not wait until it runs out."""
     session.execute(delete(models.Lease).where(models.Lease.name == WATCH, models.Lease.holder == holder))
-
-
-def forget_old(session: Session, now: datetime) -> int:
-    """Delete incidents that were closed more than a year ago, with their messages; how many."""
-    old = select(models.AlertIncident.id).where(models.AlertIncident.closed_at < now - KEEPS)
-    session.execute(delete(models.AlertDelivery).where(models.AlertDelivery.incident_id.in_(old)))
-    gone = session.execute(
-        delete(models.AlertIncident).where(models.AlertIncident.closed_at < now - KEEPS).returning(text("1"))
-    )
-    session.execute(delete(models.Outage).where(models.Outage.ended_at < now - KEEPS))
-    return len(gone.all())
 
 
 def merged(ledger: Outbox, copy: Outbox) -> Outbox:

@@ -122,7 +122,7 @@ def message(delivery: Delivery, incident: Incident, listed: Sequence[Incident], 
         lines = list(_end(delivery, incident))
     else:
         lines = list(_page(delivery, incident, listed, ground))
-    repeats = delivery.ambiguous and delivery.attempts > 0
+    repeats = delivery.ambiguous
     if repeats:
         lines.append("This may have reached you already: the answer to the first try was lost.")
     lines.append(f"Told to {delivery.maintainer}: {delivery.because}. Incident `{incident.alias}`")

@@ -41,6 +41,11 @@ class Component(StrEnum):
     LANDING_ZONE = "landing zone"
 
 
+_OF_AIRFLOW = (Component.SCHEDULER, Component.TRIGGERER, Component.DAG_PROCESSOR, Component.API_SERVER)
+RESTS_ON: Mapping[Component, Component] = dict.fromkeys(_OF_AIRFLOW, Component.POSTGRES)
+"""What stops with another component. That one's outage is the incident; what rests on it is looked at afterwards."""
+
+
 @dataclass(frozen=True)
 class Health:
     """How a component was found in this round."""

@@ -26,7 +26,9 @@ def send(
     clock: Callable[[], datetime],
     may_send: Callable[[], bool],
 ) -> Iterator[Delivery]:
-    """Try each message that is due once, oldest first; each as it is afterwards. The caller keeps it before the next.
+    """Try each message that is due once, oldest first: each as it is when it is under way, and as it is afterwards.
+
+    The caller writes down what it gets before it goes on, so that a killed process leaves what it was about to do.
 
     ``may_send`` is asked before each: nobody else may be at work on the outbox. An incident's messages to one channel
     go in their order: while one is not through, those after it wait.
@@ -42,6 +44,15 @@ def send(
             continue
         if not may_send():
             return
+        if delivery.stage is Stage.DUE:
+            delivery = replace(
+                delivery,
+                is_under_way=True,
+                attempts=delivery.attempts + 1,
+                first_tried_at=delivery.first_tried_at or now,
+                ambiguous=delivery.ambiguous or delivery.is_under_way,
+            )
+            yield delivery
         tried = _try(delivery, channel_of, message_of, now)
         if tried.stage in (Stage.DUE, Stage.ACCEPTED):
             waiting.add(lane)
@@ -71,8 +82,7 @@ def answered(delivery: Delivery, answer: Answer, now: datetime) -> Delivery:
     asks = delivery.stage is Stage.ACCEPTED
     known = replace(
         delivery,
-        attempts=delivery.attempts + (not asks),
-        first_tried_at=delivery.first_tried_at or now,
+        is_under_way=False,
         ambiguous=delivery.ambiguous or answer.ambiguous,
         error=answer.reason,
     )

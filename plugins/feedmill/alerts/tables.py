@@ -40,7 +40,7 @@ CATCHING_UP = timedelta(hours=1)
 STUCK_AFTER, STUCK_TIMES = timedelta(hours=1), 4
 """A build is stuck when it takes so long, and so many times as long as the table's builds took lately."""
 
-ASKED = 24
+ASKED = 12
 """Blocked partitions of a table whose roots are looked for: the oldest and the newest ones that are overdue."""
 
 _NOBODY = -1
@@ -110,6 +110,7 @@ class _Search:
         self.places: dict[Key, int] = {}
         self.known: dict[Key, _Known] = {}
         self.grounds: dict[str, _Ground] = {}
+        self.roots: dict[tuple[str, datetime], tuple[frozenset[int], tuple[Spot, ...]]] = {}
         self.open_parts: defaultdict[str, list[tuple[Incident, Part]]] = defaultdict(list)
         for incident in scene.open:
             # That a partition is overdue can be seen at any time. That it failed cannot: a retry hides it.
@@ -164,7 +165,8 @@ class _Search:
                 continue
             key = Key(HELD, name, held.expectation or fingerprint(held.message))
             at = held.judged_at or self.scene.now
-            ground.put(self.key(key, at, held.message, build=held.build_id), place, held.begin, held.build_id)
+            number = self.key(key, at, held.message, build=held.build_id)
+            ground.put(number, place, held.begin, held.build_id, held.owner)
 
     def _failed(self, ground: _Ground) -> None:
         flags = (ground.mask & State.FAILED.bit > 0) & (ground.mask & (State.BLOCKED.bit | State.HELD.bit) == 0)
@@ -263,22 +265,48 @@ class _Search:
         places = np.flatnonzero(overdue if overdue.any() else blocked)
         for place in sorted({*places[: ASKED // 4].tolist(), *places[-ASKED:].tolist()}):
             moment = moment_of(status.base + place, table.every)
-            for root in self.picture.blocked_by(table, moment):
-                number = self._root(root, moment + table.every.length + table.due, bool(overdue[place]))
-                if number != _NOBODY:
-                    self.known[self.keys[number]].impact[table.name] = impact
+            numbers, others = self._roots(table, moment)
+            needed = moment + table.every.length + table.due
+            late = {self._root(root, needed) for root in others[-ASKED:]} if overdue[place] else set()
+            for number in (numbers | late) - {_NOBODY}:
+                self.known[self.keys[number]].impact[table.name] = impact
 
-    def _root(self, root: Spot, needed: datetime, is_overdue: bool) -> int:
-        """The incident of a partition that others wait for; it is one as soon as they are overdue because of it."""
+    def _roots(self, table: Table, partition: datetime) -> tuple[frozenset[int], tuple[Spot, ...]]:
+        """The incidents that a blocked partition waits for, and the partitions without one that it waits for.
+
+        As :meth:`Picture.blocked_by` finds them. Each partition is asked once a round: chains and windows share theirs.
+        """
+        known = self.roots.get((table.name, partition))
+        if known is not None:
+            return known
+        numbers: set[int] = set()
+        others: dict[Spot, None] = {}
+        for needed in self.picture.status(table).lacks(partition):
+            status = self.picture.status(needed.table)
+            place = place_of(needed.partition, needed.table.every) - status.base
+            if 0 <= place < len(status.mask) and status.mask[place] & State.BLOCKED.bit:
+                of_it = self._roots(needed.table, needed.partition)
+                numbers |= of_it[0]
+                others.update(dict.fromkeys(of_it[1]))
+                continue
+            ground = self.grounds.get(needed.table.name)
+            at = ground.place(needed.partition) if ground is not None else None
+            if ground is not None and at is not None and ground.who[at] != _NOBODY:
+                numbers.add(int(ground.who[at]))
+            else:
+                others[needed] = None
+        self.roots[table.name, partition] = found = frozenset(numbers), tuple(others)[-ASKED:]
+        return found
+
+    def _root(self, root: Spot, needed: datetime) -> int:
+        """The incident of a partition because of which others are overdue: that makes it one."""
         ground = self.grounds.get(root.table.name)
         if ground is None:
-            if not is_overdue:
-                return _NOBODY
             ground = self.grounds[root.table.name] = _Ground(self.picture.status(root.table))
         place = ground.place(root.partition)
         if place is not None and ground.who[place] != _NOBODY:
             return int(ground.who[place])
-        if not is_overdue or self._excused(root.table, root.partition):
+        if self._excused(root.table, root.partition):
             return _NOBODY
         outage = self._outage(needed, CATCHING_UP)
         why = f"{root} is not published, and others have been waiting for it since {needed:%Y-%m-%d %H:%M} UTC"
@@ -435,9 +463,8 @@ def _ordered(known: _Known) -> tuple[Impact, ...]:
 
 def _what(kind: str, table: Table, parts: Sequence[Part]) -> str:
     count = sum((part.end - part.start) // table.every.length for part in parts)
-    first, last = parts[0].start, parts[-1].end - table.every.length
-    name = table.every.name_of
-    where = name(first) if count == 1 else f"{count:,} partitions, {name(first)} to {name(last)},"
+    first = table.every.name_of(parts[0].start)
+    where = first if count == 1 else f"{count:,} partitions from {first}"
     late = "is overdue" if count == 1 else "are overdue"
     verb = {
         HELD: "failed the check",

@@ -69,7 +69,10 @@ class Watch:
     map_error: str = ""
     _map_error_since: datetime | None = None
     _kept: Outbox | None = None
-    _leads: bool = False
+    _is_without: bool = False
+    """The ledger did not answer last time."""
+    _leads: bool | None = None
+    """None: the ledger has not been asked yet."""
     _began: datetime | None = None
 
     def round(self) -> Round:
@@ -122,11 +125,17 @@ class Watch:
                 known = outbox.load(session, now)
                 both = outbox.merged(known, copy)
                 outbox.save(session, known, both)
+                if self._is_without:
+                    log.warning("the ledger answers again")
+                self._is_without = False
                 return both
         except SQLAlchemyError as error:
-            log.warning("the ledger does not answer: %s", str(error).splitlines()[0])
-            # Whoever stood by stands by: the process that led goes on from its own copy.
-            return copy if self._leads or self._kept is None else None
+            if not self._is_without:
+                log.warning("the ledger does not answer, the copy serves: %s", str(error).splitlines()[0])
+            self._is_without = True
+            # Whoever stood by stands by: the process that led goes on from its own copy, and so does one that is alone.
+            self._leads = self._leads is not False
+            return copy if self._leads else None
 
     def _scene(self, now: datetime, known: Outbox) -> Scene:
         self._map_error_since = (self._map_error_since or now) if self.map_error else None
@@ -153,20 +162,23 @@ class Watch:
     def _keep(self, before: Outbox, after: Outbox) -> None:
         """An incident is a row before anything is sent: of the ledger, and of the copy."""
         if after != self._kept:
-            outbox.write_copy(self.copy, after)
+            try:
+                outbox.write_copy(self.copy, after)
+            except OSError as error:
+                log.warning("there is no copy of the outbox beside the ledger: %s", error)
         self._kept = after
         try:
             with self.ledger.transaction() as session:
                 outbox.save(session, before, after)
         except SQLAlchemyError as error:
-            log.warning("the ledger did not take the outbox, its copy did: %s", str(error).splitlines()[0])
+            log.info("the ledger did not take the outbox, its copy did: %s", str(error).splitlines()[0])
 
     def _send(self, known: Outbox) -> list[Delivery]:
         done = []
         for delivery in sender.send(known, self.channel_of, self._message, self.clock, self._still_leads):
             assert self._kept is not None
             self._keep(self._kept, self._kept.with_deliveries([delivery]))
-            done.append(delivery)
+            done += [delivery] if not delivery.is_under_way else []
         return done
 
     def _still_leads(self) -> bool:
@@ -176,7 +188,7 @@ class Watch:
                 self._leads = outbox.lease(session, self.holder)
         except SQLAlchemyError:
             return True
-        return self._leads
+        return bool(self._leads)
 
     def _message(self, delivery: Delivery) -> Message:
         assert self._kept is not None

@@ -12,6 +12,8 @@ from pyiceberg.table.snapshots import Snapshot
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from feedmill import connections
+from feedmill.connections import ConnectionNotDefinedError
 from feedmill.deployment import Deployment
 from feedmill.doctor.facts import Facts, Reader, Recorded, TableFacts, Unread, Unrecorded, Waiting, Worker
 from feedmill.flow import publish
@@ -55,8 +57,34 @@ def examine(deployment: Deployment, tables: Sequence[Table], now: datetime, *, r
         counter = session.execute(select(Counter)).scalar_one()
         at_work = workers(session, tables)
     return Facts(
-        now, counter.epoch, counter.value, looked, at_work, altered, waiting, misplaced, odd, not_read, readers_of
+        now,
+        counter.epoch,
+        counter.value,
+        looked,
+        at_work,
+        altered,
+        waiting,
+        misplaced,
+        odd,
+        not_read,
+        readers_of,
+        pages_go_to=_channels(tables),
+        has_heartbeat=_type_of(connections.HEARTBEAT) is not None,
     )
+
+
+def _channels(tables: Iterable[Table]) -> list[str]:
+    """The channels of these tables' maintainers that reach people; a file on this machine does not."""
+    named = {channel for table in tables for channel in table.maintainer.channels}
+    return sorted(channel for channel in named if _type_of(channel) not in (None, "file"))
+
+
+def _type_of(conn_id: str) -> str | None:
+    """The type of a connection; None: it is not defined."""
+    try:
+        return connections.get(conn_id).conn_type
+    except ConnectionNotDefinedError:
+        return None
 
 
 def table_facts(

@@ -137,3 +137,7 @@ class Facts:
     """Registered files that no build has read so far."""
     readers: Mapping[FileKind, Sequence[Reader]] = field(default_factory=dict)
     """All tables of the map that read files, by the kind of file."""
+    pages_go_to: Sequence[str] = ()
+    """The channels that reach people: those that are defined, and are not a file on this machine."""
+    has_heartbeat: bool = False
+    """Whether somebody would notice that ``watch`` is dead."""

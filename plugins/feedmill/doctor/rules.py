@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from feedmill.doctor import build_rules, landing_rules, table_rules
+from feedmill.doctor import alert_rules, build_rules, landing_rules, table_rules
 from feedmill.doctor.facts import Facts, TableFacts
 from feedmill.doctor.rule import Finding, Rule
 from feedmill.spec import Table
@@ -32,6 +32,8 @@ EACH_TABLE: tuple[Rule[TableFacts], ...] = (
 )
 
 BUILDS: tuple[Rule[Facts], ...] = (build_rules.DeadClaim(), build_rules.NoClaim())
+
+ALERTS: tuple[Rule[Facts], ...] = (alert_rules.NoHeartbeat(),)
 
 FILES: tuple[Rule[Facts], ...] = (
     landing_rules.FileGone(),
@@ -56,7 +58,7 @@ def _findings(facts: Facts) -> Iterator[Finding]:
     for table in facts.tables:
         for each in EACH_TABLE:
             yield from each.look(table)
-    for rule in (*BUILDS, *FILES):
+    for rule in (*BUILDS, *FILES, *ALERTS):
         yield from rule.look(facts)
 
 

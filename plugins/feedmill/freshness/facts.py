@@ -47,6 +47,8 @@ class Held:
     expectation: str = ""
     """The id of the first critical expectation that failed."""
     judged_at: datetime | None = None
+    owner: str = ""
+    """Who built it; empty where that is not known."""
 
 
 @dataclass(frozen=True)

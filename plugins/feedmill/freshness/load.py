@@ -288,7 +288,15 @@ def held(session: Session, names: Iterable[str], without: str | None = None) -> 
         )
     )
     query = (
-        select(Build.id, Build.table_name, Build.begin, Verdict.partition, Verdict.findings, Verdict.judged_at)
+        select(
+            Build.id,
+            Build.table_name,
+            Build.begin,
+            Build.owner,
+            Verdict.partition,
+            Verdict.findings,
+            Verdict.judged_at,
+        )
         .join(Verdict, Verdict.build_id == Build.id)
         .where(
             Build.table_name.in_(list(names)),
@@ -301,10 +309,10 @@ def held(session: Session, names: Iterable[str], without: str | None = None) -> 
         )
     )
     found: defaultdict[str, dict[datetime, Held]] = defaultdict(dict)
-    for build_id, name, begin, partition, findings, judged_at in session.execute(query).tuples():
+    for build_id, name, begin, owner, partition, findings, judged_at in session.execute(query).tuples():
         critical: dict[str, Any] = next((one for one in findings if one.get("severity") == "critical"), {})
         message, expectation = critical.get("message", "its page says why"), critical.get("expectation", "")
-        found[name][partition] = Held(build_id, message, begin, expectation, judged_at)
+        found[name][partition] = Held(build_id, message, begin, expectation, judged_at, owner)
     return dict(found)
 
 

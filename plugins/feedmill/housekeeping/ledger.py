@@ -17,6 +17,9 @@ from feedmill.timeline import HOUR, days
 KEEP = days(90)
 """How long the ledger remembers what is only history: a build that was replaced, an hour whose rows are gone."""
 
+KEEP_ALERTS = days(365)
+"""How long the ledger remembers an incident that is closed, and who was told of it."""
+
 SEALED_AFTER = days(7)
 """Sealed hours are merged to ranges when they are this old."""
 
@@ -34,11 +37,18 @@ AGED = {
     "file_decisions": "go with their file",
     "codes": "go with the last build that has them",
     "sealed_hours": "merged to ranges after SEALED_AFTER",
+    "alert_incidents": "deleted KEEP_ALERTS after they were closed",
+    "alert_deliveries": "go with their incident",
+    "alert_silences": "deleted KEEP_ALERTS after they ended",
+    "outages": "deleted KEEP_ALERTS after they ended",
 }
 """By table of the ledger: when a row of it goes."""
 
 BOUNDED = {
     "counter": "one row",
+    "alert_kinds": "one row for each kind of incident",
+    "alert_tables": "one row for each table",
+    "leases": "one row for each job of which there must be one",
     "folders": "one row for each folder of the landing zone; those of removed folders go when everything is listed",
 }
 """Tables in which nothing is ever too old."""
@@ -65,6 +75,8 @@ def tidy(table: Table, deployment: Deployment, now: datetime) -> str:
     with ledger.transaction() as session:
         intents = forget.intents(session, table, old)
         forget.codes(session, table)
+        if table is next(iter(deployment.tables)):  # once a day is enough
+            forget.alerts(session, now - KEEP_ALERTS)
     removed = sum(_files(kind, deployment, now) for kind in _kinds(table, deployment.tables))
     if not gone and not builds and not intents and not removed:
         return "the ledger has nothing of it that is too old"

@@ -9,7 +9,22 @@ from typing import Any
 from sqlalchemy import CursorResult, and_, delete, exists, extract, func, or_, select
 from sqlalchemy.orm import Session
 
-from feedmill.ledger.models import Build, Claim, Code, File, FileDecision, Intent, Partition, Publish, SealedHour, Touch
+from feedmill.ledger.models import (
+    AlertDelivery,
+    AlertIncident,
+    AlertSilence,
+    Build,
+    Claim,
+    Code,
+    File,
+    FileDecision,
+    Intent,
+    Outage,
+    Partition,
+    Publish,
+    SealedHour,
+    Touch,
+)
 from feedmill.ledger.store import lock_counter
 from feedmill.spec import FileKind, Table
 
@@ -122,6 +137,17 @@ def merge_sealed(session: Session, kind: FileKind, before: datetime) -> int:
         else:
             merged = row
     return saved
+
+
+def alerts(session: Session, before: datetime) -> int:
+    """Delete incidents that were closed before then, with their messages, and silences and outages that ended before
+    then. Returns how many incidents.
+    """
+    old = select(AlertIncident.id).where(AlertIncident.closed_at < before)
+    session.execute(delete(AlertDelivery).where(AlertDelivery.incident_id.in_(old)))
+    session.execute(delete(AlertSilence).where(AlertSilence.ends_at < before))
+    session.execute(delete(Outage).where(Outage.ended_at < before))
+    return _count(session.execute(delete(AlertIncident).where(AlertIncident.closed_at < before)))
 
 
 def _count(result: Any) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from feedmill.alerts.channels.channel import Answer, Message, Result
 
+_NO_RETRY_HELPS = (PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+
 
 class Notebook:
     """One Markdown file, to which messages are appended."""
@@ -18,7 +20,7 @@ class Notebook:
         self.conn_id, self._path = conn_id, path
 
     def send(self, message: Message) -> Answer:
-        """Append the message in one write."""
+        """Append the message in one write, so that two processes never mix theirs."""
         links = "".join(f"\n- [{text}]({url})" for text, url in message.links)
         head = f"## {message.action.value}: {message.summary}\n\n{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n"
         text = f"{head}{message.body}\n{links}\n\n".encode("utf-8", "replace")
@@ -26,12 +28,15 @@ class Notebook:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(handle, text)
+                written = os.write(handle, text)
                 os.fsync(handle)
             finally:
                 os.close(handle)
         except OSError as error:
-            return Answer(Result.LATER, f"{self._path}: {error.strerror}")
+            result = Result.REFUSED if isinstance(error, _NO_RETRY_HELPS) else Result.LATER
+            return Answer(result, f"{self._path}: {error.strerror}")
+        if written < len(text):
+            return Answer(Result.LATER, f"{self._path}: the disk took only a part of it", ambiguous=True)
         return Answer(Result.DELIVERED)
 
     def confirm(self, request: str) -> Answer:  # noqa: ARG002 - nothing is ever only accepted
