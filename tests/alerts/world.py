@@ -57,6 +57,10 @@ class World:
     """By table and partition: the begin of the published build."""
     numbers: dict[tuple[str, datetime], int] = field(default_factory=dict)
     """By table and partition: the number of the publish."""
+    rows: dict[tuple[str, datetime], int] = field(default_factory=dict)
+    """By table and partition: the rows that were published, 10 where it does not matter."""
+    code: str = "code"
+    """The identity of whatever is published."""
     held: dict[str, dict[datetime, Held]] = field(default_factory=dict)
     tries: dict[str, list[Try]] = field(default_factory=dict)
     building: dict[str, list[tuple]] = field(default_factory=dict)
@@ -112,7 +116,10 @@ class World:
     def picture(self) -> Picture:
         """The states now."""
         published = {
-            name: {p: Published(begin, self.numbers[name, p], "code", 10) for p, begin in mine.items()}
+            name: {
+                p: Published(begin, self.numbers[name, p], self.code, self.rows.get((name, p), 10))
+                for p, begin in mine.items()
+            }
             for name, mine in self.published.items()
         }
         airflow = AirflowFacts(frozenset(self.paused), frozenset(self.alive))

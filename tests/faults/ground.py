@@ -180,14 +180,14 @@ def until(true: Callable[[], Any], seconds: float, what: str) -> None:
         time.sleep(0.05)
 
 
-def until_green(api: AirflowApi, table: Table, run_id: str) -> int:
+def until_green(api: AirflowApi, table: Table, run_id: str, seconds: float = 240) -> int:
     """Wait until the run is green, clearing what is red; how often that was necessary."""
     for clears in range(3):
 
         def state() -> str:
             return {run.run_id: run.state for run in api.runs(table)}[run_id]
 
-        until(lambda: state() in ("success", "failed"), 240, f"the end of {run_id}")
+        until(lambda: state() in ("success", "failed"), seconds, f"the end of {run_id}")
         if state() == "success":
             return clears
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "include_downstream": True}

@@ -34,7 +34,7 @@ from feedmill.timeline import HOUR
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 PARTS = ("postgres", "spark-supervisor", "spark", *COMMANDS, "watch")
 PAIRS = 3
@@ -104,12 +104,18 @@ def test_whatever_is_killed_one_up_repairs_it(home: Home, ground: Ground) -> Non
         stack.up(home, say=log.info)
         assert hung is None or Component(home, "triggerer").pid() != hung, "it lives, and does not answer"
         log.info("%s: up again after %.0f s", " and ".join(parts), time.monotonic() - begun)
-        assert {one.component: one.condition for one in stack.status(home)} == dict.fromkeys(PARTS, "running"), parts
+        # On a busy machine one request for Airflow's health may take more than its five seconds.
+        until(lambda: _conditions(home) == dict.fromkeys(PARTS, "running"), 30, f"a whole stack after {parts}")
     api.restate(table, hour(0, len(kills)), "all")
-    until_green(api, table, "all")
+    # Builds that were killed with their scheduler hold the pool until Airflow misses their heartbeats, five minutes.
+    until_green(api, table, "all", 600)
     assert len(ground.rows(LANDED)[LANDED]) == len(kills) * EVENTS
     until(lambda: ground.ills(mend=True) == [], 60, "a well deployment")
     _no_secret_anywhere(home)
+
+
+def _conditions(home: Home) -> dict[str, str]:
+    return {one.component: one.condition for one in stack.status(home)}
 
 
 def _stop(home: Home, name: str) -> int:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from feedmill.alerts.incident import Condition, Ending, Incident, Outage
 from feedmill.alerts.kinds import Kind, Silent
 from feedmill.alerts.scene import RESTS_ON, Component, Health, Scene
-from feedmill.alerts.tables import OF_TABLES, troubles
+from feedmill.alerts.tables import OF_THE_MAP, troubles
 
 RETURNS = timedelta(hours=1)
 FLAPS = 3
@@ -110,7 +110,7 @@ def _well(incident: Incident, scene: Scene) -> Incident:
     """The incident was not found any more."""
     now = scene.now
     well = replace(incident, well_since=incident.well_since or now, unknown_since=None)
-    left = incident.kind in OF_TABLES and scene.picture is not None
+    left = incident.kind in OF_THE_MAP and scene.picture is not None
     if left and scene.picture is not None and incident.condition.subject not in scene.picture.tables:
         return replace(well, closed_at=now, ending=Ending.WITHDRAWN)
     assert well.well_since is not None

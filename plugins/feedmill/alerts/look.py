@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 
 from feedmill import connections
 from feedmill.airflow_api import AirflowApi, AirflowApiError
-from feedmill.alerts import sender
+from feedmill.alerts import ledger_facts, sender
 from feedmill.alerts.incident import Outbox
+from feedmill.alerts.ledger_facts import LedgerFacts
 from feedmill.alerts.scene import (
     AirflowReport,
     BrokenFile,
@@ -36,6 +37,7 @@ from feedmill.alerts.scene import (
     TaskFailure,
     Undeliverable,
 )
+from feedmill.alerts.services import Services
 from feedmill.connections import Connection, ConnectionNotDefinedError
 from feedmill.freshness import ask_airflow
 from feedmill.freshness.facts import AirflowFacts
@@ -72,12 +74,14 @@ class Lookout:
     tables: Map
     owners: Owners
     ledger: Ledger
+    services: Services = field(default_factory=Services)
     _look: Look = field(init=False)
     _api: AirflowApi | None = None
     _report: AirflowReport | None = None
     _reported_at: datetime | None = None
     _seen: AirflowFacts | None = None
     """What Airflow said last: a DAG that was paused then counts as paused while Airflow is silent."""
+    _facts: LedgerFacts | None = None
 
     def __post_init__(self) -> None:
         self._look = Look(self.tables)
@@ -85,19 +89,20 @@ class Lookout:
     def scene(self, now: datetime, outbox: Outbox) -> Scene:
         """Everything that can be known now."""
         looks: dict[Component, Health] = {}
-        answered = {Origin.COMPONENTS, Origin.DELIVERIES, Origin.MAP}
+        answered = {Origin.COMPONENTS, Origin.DELIVERIES, Origin.MAP, Origin.SERVICES}
         report, facts = self._ask_airflow(now, looks)
         if report is not None:
             answered.add(Origin.AIRFLOW)
         made = Scene(now, self.owners, frozenset(answered), airflow=report)
         try:
-            picture, quarantines, has_built = self._read_ledger(now, facts)
+            picture, quarantines, has_built, more = self._read_ledger(now, facts)
         except SQLAlchemyError as error:
             looks[Component.POSTGRES] = Health(False, _first_line(error))
         else:
             looks.setdefault(Component.POSTGRES, Health(True))
             answered.add(Origin.LEDGER)
             made = replace(made, picture=picture, quarantines=quarantines)
+            made = replace(made, landed=more.landed, work=more.work, newest=more.newest, differing=more.differing)
             if report is not None and not report.dags and has_built:
                 looks[Component.API_SERVER] = Health(False, "it knows no DAG, though builds of the last day exist")
                 answered.discard(Origin.AIRFLOW)
@@ -108,6 +113,7 @@ class Lookout:
             answered=frozenset(answered),
             components=looks,
             disks=disks,
+            services=self.services.look(now),
             undeliverable=undeliverable(outbox),
             airflow=made.airflow if Origin.AIRFLOW in answered else None,
         )
@@ -140,12 +146,16 @@ class Lookout:
         looks[Component.API_SERVER] = Health(True)
         return self._report, self._seen
 
-    def _read_ledger(self, now: datetime, facts: AirflowFacts | None) -> tuple[Picture, list[Quarantine], bool]:
+    def _read_ledger(
+        self, now: datetime, facts: AirflowFacts | None
+    ) -> tuple[Picture, list[Quarantine], bool, LedgerFacts]:
         with self.ledger.transaction() as session:
             # First: a look takes the transaction's snapshot.
             picture = self._look.again(session, {}, now, facts)
             recent = select(Build.id).where(Build.started_at > now - timedelta(days=1), Build.owner.not_like("cli/%"))
-            return picture, _quarantines(session), session.scalar(recent.limit(1)) is not None
+            if self._facts is None or not self._facts.is_fresh(now):
+                self._facts = ledger_facts.read(session, self.owners.expected, picture)
+            return picture, _quarantines(session), session.scalar(recent.limit(1)) is not None, self._facts
 
     def _look_at_spark(self, looks: dict[Component, Health]) -> None:
         try:

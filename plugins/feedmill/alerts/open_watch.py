@@ -10,6 +10,7 @@ from feedmill.alerts.channels.receivers import channel_of
 from feedmill.alerts.dispatch import Setting
 from feedmill.alerts.look import Lookout
 from feedmill.alerts.page import Ground
+from feedmill.alerts.services import Services
 from feedmill.alerts.watch import Watch
 from feedmill.connections import ConnectionNotDefinedError
 from feedmill.ledger.store import open_ledger
@@ -26,12 +27,13 @@ def open_watch() -> Watch:
         MapError: a fact of ``include/`` is wrong.
         ConnectionNotDefinedError: the ledger's connection is missing.
     """
+    from include.services import SERVICES
     from include.tables import TABLES
 
     owners, ledger = owners_module.of_project(), open_ledger()
     return Watch(
         ledger,
-        Lookout(TABLES, owners, ledger),
+        Lookout(TABLES, owners, ledger, Services(SERVICES)),
         Ground(owners.known, TABLES, airflow_ui()),
         Setting(installation(), (), owners),
         channel_of,

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from feedmill.alerts import tables
+from feedmill.alerts.burn_rates import ALARMS
 from feedmill.alerts.channels.channel import SUMMARY, Action, Message, Severity
 from feedmill.alerts.dispatch import STORM
 from feedmill.alerts.incident import Delivery, Ending, Impact, Incident, Part, Purpose
@@ -29,9 +30,12 @@ REASON = 300
 _WAS: Mapping[str, str] = {
     tables.HELD: "failed its check",
     tables.FAILED: "failed",
+    tables.STUCK: "took too long to build",
     tables.OVERDUE: "was overdue",
     tables.PAUSED: "was paused though due",
     tables.DOWN: "was down",
+    tables.WARNING: "was published with a failed warning",
+    tables.DIFFERS: "was not deterministic",
     "disk": "was nearly full",
     "import error": "could not be imported",
     "outside the map": "belonged to nobody",
@@ -39,8 +43,15 @@ _WAS: Mapping[str, str] = {
     "channel down": "took nothing",
     "map broken": "could not be imported",
     STORM: "had many incidents at once",
+    **{alarm.kind: "burned its error budget too fast" for alarm in ALARMS},
+    "red flag": "had red flags",
+    "source silent": "was silent",
+    "rows rejected": "had many rejected rows",
 }
 """What is said of an incident that is over; else what was said of it last."""
+
+_CHECKED = (tables.HELD, tables.WARNING)
+"""Kinds whose evidence is a check."""
 
 _SEVERITIES: Mapping[int, Severity] = {1: "critical", 2: "error", 3: "warning"}
 
@@ -51,11 +62,23 @@ NEXT_STEPS: Mapping[str, str] = {
         "`feedmill accept {build} {partition} --name … --reason …`."
     ),
     tables.FAILED: "Read the end of the task's log. Mend the cause and clear `build`; a clear runs today's code.",
+    tables.STUCK: (
+        "Read the task's log, and look at Spark: is it at work, or does it wait for something? Clear `build` to stop "
+        "it and begin anew."
+    ),
     tables.OVERDUE: (
         "Look at the DAG's newest run: is it queued, running or missing? `feedmill status {subject}` says what it "
         "waits for. If no run exists, trigger the DAG for these partitions."
     ),
     tables.PAUSED: "Unpause the DAG, or tell the teams that wait for it how long it stays paused.",
+    tables.WARNING: (
+        "Open the check page. If the data is wrong, mend its source; the rows are published. If the expectation is "
+        "wrong, fix the suite."
+    ),
+    tables.DIFFERS: (
+        "Compare the two builds: does the transform read a clock, draw at random, or rank without a last tie-break? "
+        "Mend it; until then, every rebuild may change the rows."
+    ),
     tables.DOWN: (
         "Start it again: on the local stack, `make up` starts what does not run. Tables that failed meanwhile are "
         "listed here: clear their failed tasks once it is back."
@@ -64,6 +87,14 @@ NEXT_STEPS: Mapping[str, str] = {
     "import error": "Mend the file. Until then, Airflow runs none of the DAGs in it.",
     "task failed": "Read the task's log, mend the cause and clear the task.",
     "outside the map": "Give it an owner whom `include/maintainers.py` knows. `feedmill maintainers` lists them.",
+    "source silent": (
+        "Ask the sender of {subject} whether it still writes, and look into its folder of the landing zone. If it is "
+        "retired, set `expects=Expects.NEVER` in `include/landing.py`."
+    ),
+    "rows rejected": (
+        'Read the reasons: `feedmill sql "SELECT reason, count(*) FROM events.rejected WHERE arrival_hour = … GROUP BY '
+        'ALL"`. Have the sender mend its files, or mend the reader in `include/spark/sources`.'
+    ),
     "files quarantined": (
         "`feedmill files list --quarantined --source {subject}` shows the files. Have the sender land them again, "
         "or rule them out with `feedmill files disown`."
@@ -71,6 +102,11 @@ NEXT_STEPS: Mapping[str, str] = {
     "channel down": (
         "Check the connection `{subject}` in Airflow. Then `feedmill alerts test MAINTAINER` sends a page that is "
         "marked as a test."
+    ),
+    **{alarm.kind: "Follow the runbook. Look first at what was deployed last." for alarm in ALARMS},
+    "red flag": (
+        "Compare the hour with the model's dashboard. Of a table: look for rows that are missing, late or rejected, "
+        "and for changed code. Of a model: look for a deployment, or an experiment that began."
     ),
     "map broken": "Mend `include/`: the traceback is in the log of `watch`. The last good map is in use.",
     STORM: "Begin with the oldest. `feedmill alerts` lists all of them.",
@@ -134,10 +170,10 @@ def links(incident: Incident, ground: Ground) -> Iterator[tuple[str, str]]:
     newest = one.parts[-1] if one.parts else None
     if ui and newest is not None and "/" in newest.owner and not newest.owner.startswith("cli/"):
         dag, _, run = newest.owner.partition("/")
-        task = "check" if incident.kind == tables.HELD else "build"
+        task = "check" if incident.kind in _CHECKED else "build"
         yield "Task log", f"{ui}/dags/{quote(dag)}/runs/{quote(run, safe='')}/tasks/{task}"
     if ui and table is not None:
-        if incident.kind == tables.HELD and newest is not None and newest.build_id:
+        if incident.kind in _CHECKED and newest is not None and newest.build_id:
             yield "Check page", pages.link(ui, table.name, newest.build_id)
         yield "DAG: runs, and the form that restates", f"{ui}/dags/{quote(table.dag_id)}"
     if ground.documents and table is not None:

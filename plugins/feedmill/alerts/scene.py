@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from feedmill.alerts.incident import Incident, Outage, Remembered
 from feedmill.freshness.states import Picture
-from feedmill.spec import Maintainer, Tier
+from feedmill.spec import Maintainer, Service, Tier
 
 
 class Origin(StrEnum):
@@ -116,6 +117,91 @@ class Quarantine:
 
 
 @dataclass(frozen=True)
+class Landed:
+    """What one source landed lately."""
+
+    by_hour: Mapping[datetime, int]
+    """Bytes by arrival hour; an hour that is missing had none."""
+    complete_until: datetime
+    """The landing zone was looked through after the arrival hours before this moment had ended."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A build that is at work, and how long builds of its table took lately."""
+
+    owner: str
+    started_at: datetime
+    lately: Sequence[tuple[timedelta, int]]
+    """How long each took, and for how many partitions."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """An expectation of the severity *warning* that a published partition does not meet."""
+
+    expectation: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest published partition of a table, and what its check found."""
+
+    table: str
+    partition: datetime
+    build_id: str
+    owner: str
+    judged_at: datetime
+    warnings: Sequence[Warned]
+
+
+@dataclass(frozen=True)
+class Differing:
+    """Two builds of one partition that read the same with the same code, and gave other rows."""
+
+    table: str
+    partition: datetime
+    identity: str
+    builds: tuple[str, str]
+    """The earlier one first."""
+    owner: str
+    """Who made the later one."""
+    found_at: datetime
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The requests of a service in one length of time. Prometheus extrapolates, so they are no whole numbers."""
+
+    good: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a service's metrics say."""
+
+    service: Service
+    requests: Mapping[timedelta, Requests] | None
+    """By the length of time that ends now; None: nothing is known."""
+
+
+@dataclass(frozen=True)
+class RedFlag:
+    """A metric of a model that is far from what was expected in an hour."""
+
+    model_id: str
+    metric: str
+    direction: Literal["above", "below"]
+    hour: datetime
+    observed: float
+    expected: float
+    suspect: str = ""
+    """The table whose data explains it; empty: none is known."""
+
+
+@dataclass(frozen=True)
 class Undeliverable:
     """A channel that takes nothing."""
 
@@ -136,6 +222,10 @@ class Owners:
     infrastructure: Maintainer
     sources: Mapping[str, tuple[Maintainer, Tier]] = field(default_factory=dict)
     """Maintainer and tier of each landing source."""
+    expected: frozenset[str] = frozenset()
+    """Those of the sources that land something in every hour."""
+    models: Mapping[str, tuple[Maintainer, Tier]] = field(default_factory=dict)
+    """Maintainer and tier of each model, by its id."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +247,17 @@ class Scene:
     """By table: what is being caught up."""
     disks: Sequence[Disk] = ()
     quarantines: Sequence[Quarantine] = ()
+    landed: Mapping[str, Landed] = field(default_factory=dict)
+    """By source, of those that have landed anything lately."""
+    work: Mapping[str, Work] = field(default_factory=dict)
+    """By build id: the builds that have been at work for an hour at least."""
+    newest: Mapping[str, Newest] = field(default_factory=dict)
+    """By table, of those with a partition that ended lately and was checked."""
+    differing: Mapping[str, Differing] = field(default_factory=dict)
+    """By table, the newest one."""
+    services: Sequence[Served] = ()
+    red_flags: Sequence[RedFlag] = ()
+    """Those of the newest hour of each model."""
     undeliverable: Sequence[Undeliverable] = ()
     map_error: str = ""
     """Why the map cannot be imported; empty: it can."""

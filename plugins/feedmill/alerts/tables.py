@@ -13,25 +13,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 
 from feedmill.alerts.incident import Condition, Impact, Incident, Outage, Part
-from feedmill.alerts.scene import Scene
+from feedmill.alerts.scene import Scene, Work
 from feedmill.alerts.scrub import scrubbed
 from feedmill.freshness.facts import FailedRun, Spot, Try
 from feedmill.freshness.series import Flags, Ints, Series, moment_of, place_of, seconds
 from feedmill.freshness.states import Picture, State, TableStatus
 from feedmill.spec import Table, Tier
+from feedmill.timeline import Range
 
-HELD, FAILED, OVERDUE, PAUSED, DOWN = "held", "failed", "overdue", "paused though due", "component down"
-OF_TABLES = (HELD, FAILED, OVERDUE, PAUSED)
+HELD, FAILED, STUCK, OVERDUE, PAUSED = "held", "failed", "stuck", "overdue", "paused though due"
+DOWN, WARNING, DIFFERS = "component down", "warning", "not deterministic"
+OF_TABLES = (HELD, FAILED, STUCK, OVERDUE, PAUSED)
+OF_THE_MAP = (*OF_TABLES, WARNING, DIFFERS)
+"""Kinds whose subject is a table of the map, and leaves with it."""
 
 AROUND = timedelta(minutes=2)
 """Failures so shortly before or after an outage belong to it: a look at the component comes late, and so do errors."""
 
 CATCHING_UP = timedelta(hours=1)
 """After an outage, deadlines are missed because of it for as long as it lasted, and at most for so long."""
+
+STUCK_AFTER, STUCK_TIMES = timedelta(hours=1), 4
+"""A build is stuck when it takes so long, and so many times as long as the table's builds took lately."""
 
 ASKED = 12
 """Blocked partitions of a table whose roots are looked for: the oldest and the newest ones that are overdue."""
@@ -77,6 +85,17 @@ def troubles(scene: Scene) -> Troubles:
     return _Search(scene, scene.picture).all()
 
 
+def patience(work: Work, partitions: int) -> timedelta | None:
+    """How long a build of so many partitions may take; None where the table was never built.
+
+    A longer range than those of the other builds may take longer in proportion.
+    """
+    if not work.lately:
+        return None
+    times = max(partitions / median(count for _, count in work.lately), 1.0)
+    return max(STUCK_TIMES * times * _usual(work), STUCK_AFTER)
+
+
 def fingerprint(message: str) -> str:
     """What stays the same of a message when the same thing goes wrong again: no numbers, ids, times or values."""
     # It becomes a part of the incident's key, which receivers and the ledger keep.
@@ -102,7 +121,8 @@ class _Search:
 
     def all(self) -> Troubles:
         for status in self.picture.all():
-            if status.has((State.HELD, State.FAILED, State.OVERDUE)) or self.open_parts.get(status.table.name):
+            wrong = status.has((State.HELD, State.FAILED, State.OVERDUE)) or self.open_parts.get(status.table.name)
+            if wrong or self._at_work_too_long(status.table):
                 self._own(status)
         for status in self.picture.all():
             if status.has((State.BLOCKED,)):
@@ -132,6 +152,7 @@ class _Search:
         self._held(ground)
         if self.picture.airflow is not None:
             self._failed(ground)
+        self._stuck(ground)
         self._overdue(ground)
 
     def _again(self, incident: Incident) -> int:
@@ -165,6 +186,33 @@ class _Search:
             key = Key(FAILED, ground.table.name, fingerprint(text)) if outage is None else _down(outage)
             number = self.key(key, at if outage is None else outage.began, text if outage is None else "", build=build)
             ground.put(number, place, begin, build, owner)
+
+    def _at_work_too_long(self, table: Table) -> list[tuple[Range, str, Work, datetime]]:
+        """The builds that take too long, each with the moment from which on they did."""
+        found = []
+        for span, build_id in self.picture.building.get(table.name, ()):
+            work = self.scene.work.get(build_id)
+            limit = patience(work, len(span)) if work is not None else None
+            if work is not None and limit is not None and self.scene.now - work.started_at > limit:
+                found.append((span, build_id, work, work.started_at + limit))
+        return found
+
+    def _stuck(self, ground: _Ground) -> None:
+        name, every = ground.table.name, ground.table.every
+        for span, build_id, work, since in self._at_work_too_long(ground.table):
+            flags = (ground.mask > 0) & (ground.who == _NOBODY)
+            if self.scene.is_open(OVERDUE, name):
+                # They have been told of already, and stay there: it is one root cause.
+                flags &= ground.mask & State.OVERDUE.bit == 0
+            low, high = (max(place_of(moment, every) - ground.base, 0) for moment in (span.start, span.end))
+            places = np.flatnonzero(flags[low:high]) + low
+            why = (
+                f"build {build_id} has been at work since {work.started_at:%Y-%m-%d %H:%M} UTC; "
+                f"the last {len(work.lately)} builds took {_length(_usual(work))}"
+            )
+            number = self.key(Key(STUCK, name), since, why, build=build_id)
+            for place in places.tolist():
+                ground.put(number, place, build=build_id, owner=work.owner)
 
     def _overdue(self, ground: _Ground) -> None:
         # What failed or is held belongs elsewhere; so does what was retried meanwhile, which `take` has put there.
@@ -420,5 +468,21 @@ def _what(kind: str, table: Table, parts: Sequence[Part]) -> str:
     first = table.every.name_of(parts[0].start)
     where = first if count == 1 else f"{count:,} partitions from {first}"
     late = "is overdue" if count == 1 else "are overdue"
-    verb = {HELD: "failed the check", FAILED: "failed", OVERDUE: late, PAUSED: f"{late}: the DAG is paused"}
+    verb = {
+        HELD: "failed the check",
+        FAILED: "failed",
+        STUCK: "takes too long to build" if count == 1 else "take too long to build",
+        OVERDUE: late,
+        PAUSED: f"{late}: the DAG is paused",
+    }
     return f"{where} {verb[kind]}"
+
+
+def _usual(work: Work) -> timedelta:
+    return timedelta(seconds=median(took.total_seconds() for took, _ in work.lately))
+
+
+def _length(length: timedelta) -> str:
+    """About how long that is."""
+    minutes = round(length / timedelta(minutes=1))
+    return f"about {minutes:,} minutes" if minutes > 1 else "about a minute"

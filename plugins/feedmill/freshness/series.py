@@ -185,6 +185,15 @@ class Columns:
         return made
 
 
+def newest_code(series: Series) -> str | None:
+    """The code identity of the published partition that was built last; None where nothing is published."""
+    places = series.published_places()
+    if not len(places):
+        return None
+    place = int(places[np.argmax(series.begin.values[places - series.begin.base])])
+    return series.codes[int(series.identity.within(place, place + 1)[0])]
+
+
 def padded(values: npt.NDArray[Any], base: int, low: int, high: int, nothing: Any) -> npt.NDArray[Any]:
     """The values of ``[low, high)`` of a column that begins at ``base``; ``nothing`` outside of it."""
     start, end = max(low - base, 0), min(high - base, len(values))
