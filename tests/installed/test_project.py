@@ -210,7 +210,7 @@ def site(
 
 def test_airflow_lists_the_dags_without_import_errors_and_takes_the_plugin_from_the_wheel(site: Site) -> None:
     assert site.ask("/api/v2/importErrors")["import_errors"] == []
-    assert site.api.known_dags() == {"housekeeping", *(table.dag_id for table in TABLES)}
+    assert site.api.known_dags() == {"housekeeping", "watch", *(table.dag_id for table in TABLES)}
     plugins = {plugin["name"]: plugin for plugin in site.ask("/api/v2/plugins")["plugins"]}
     assert "EntryPoint" in plugins["feedmill"]["source"]
     assert [app["url_prefix"] for app in plugins["feedmill"]["fastapi_apps"]] == ["/feedmill"]
