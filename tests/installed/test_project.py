@@ -195,7 +195,7 @@ def site(
             airflow.launch()
             airflow.wait(300)
             opened = replace(opened, api=AirflowApi(airflow.url, LOGIN, airflow.password))
-            dags = {"housekeeping", *(table.dag_id for table in TABLES)}
+            dags = {"housekeeping", "watch", *(table.dag_id for table in TABLES)}
             assert wait_until(lambda: opened.api.known_dags() >= dags, 240), home.log_tail("dag-processor")
             opened.wait_for_version(first)
             opened.api.unpause([landed, rejected, clean])

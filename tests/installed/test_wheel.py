@@ -80,7 +80,7 @@ def test_a_folder_of_dags_is_parsed_and_there_are_one_plugin_and_one_policy(
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.rpartition("RESULT")[2])
-    assert found["dags"] == sorted(["housekeeping", *(table.dag_id for table in TABLES)])
+    assert found["dags"] == sorted(["housekeeping", "watch", *(table.dag_id for table in TABLES)])
     assert (found["errors"], found["plugin_errors"]) == ({}, {})
     assert len(found["plugins"]) == 1
     assert "EntryPoint" in found["plugins"][0]
