@@ -231,6 +231,17 @@ def test_the_first_round_waits_until_everything_has_answered(ledger: Ledger, tmp
     assert "was red already" in receiver.got[0].body
 
 
+def test_a_process_of_one_round_tells_although_airflow_never_answers(known: Ledger, tmp_path: Path) -> None:
+    with known.transaction() as session:
+        session.execute(text("DELETE FROM alert_kinds"))
+    receiver = Receiver()
+    hold(known)
+    watch = watch_of(known, tmp_path, receiver)
+    watch.waits = timedelta(0)
+    watch.round()
+    assert [one.action for one in receiver.got] == [Action.NOTICE]
+
+
 def test_what_was_closed_long_ago_is_forgotten_with_its_messages(known: Ledger, tmp_path: Path) -> None:
     hold(known)
     watch_of(known, tmp_path, Receiver()).round()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable
@@ -30,6 +31,7 @@ class WatchOnce(BaseOperator):
         from feedmill.alerts.open_watch import open_watch
 
         watch = open_watch()
+        watch.waits = timedelta(0)
         said = watch.round()
         watch.stop()
         opened = [f"opened: {one.alias}" for one in said.opened]

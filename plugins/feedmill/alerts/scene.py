@@ -23,7 +23,6 @@ class Origin(StrEnum):
     LEDGER = "the ledger"
     AIRFLOW = "Airflow's API"
     COMPONENTS = "a look at the component itself"
-    LANDING = "the landing zone"
     DELIVERIES = "the outbox"
     SERVICES = "the services' metrics"
     MAP = "the map"

@@ -66,6 +66,8 @@ class Watch:
     """Where the outbox is kept while the ledger does not answer."""
     clock: Callable[[], datetime] = utc_now
     holder: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}")
+    waits: timedelta = FIRST_LOOK
+    """How long the first look of an installation may wait for what is silent; a process of one round cannot wait."""
     map_error: str = ""
     _map_error_since: datetime | None = None
     _kept: Outbox | None = None
@@ -76,11 +78,7 @@ class Watch:
     _began: datetime | None = None
 
     def round(self) -> Round:
-        """Look, judge, write down, send.
-
-        Raises:
-            SQLAlchemyError: never; without a ledger, the copy on disk serves.
-        """
+        """Look, judge, write down, send. Without a ledger, the copy on disk serves."""
         now = self.clock()
         self._began = self._began or now
         before = self._load(now)
@@ -101,7 +99,7 @@ class Watch:
         sent = self._send(after)
         opened = [one for one in changed.values() if one.is_open and _was_not(before, one)]
         closed = [one for one in changed.values() if one.closed_at is not None and one.opened_at is not None]
-        return Round(True, opened, closed, sent, frozenset(Origin) - scene.answered - {Origin.LANDING, Origin.SERVICES})
+        return Round(True, opened, closed, sent, frozenset(Origin) - scene.answered)
 
     def stop(self) -> None:
         """Give the lease back."""
@@ -147,7 +145,7 @@ class Watch:
         """Whether the first look is not complete: what answers later would look new, and is not."""
         assert self._began is not None
         lacking = {Origin.LEDGER, Origin.AIRFLOW} - scene.answered
-        return bool(lacking) and scene.now - self._began < FIRST_LOOK
+        return bool(lacking) and scene.now - self._began < self.waits
 
     def _setting(self) -> Setting:
         channels = {name for one in self.setting.owners.known.values() for name in one.channels}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,7 @@ def watch(
 
     made = open_watch()
     if once:
+        made.waits = timedelta(0)
         said = made.round()
         made.stop()
         output().result(_plain(said), _text(said))
