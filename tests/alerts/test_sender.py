@@ -213,6 +213,25 @@ def test_a_connection_that_is_no_channel_refuses_in_its_own_words_and_holds_up_n
 # When again
 
 
+def test_a_mistake_in_one_message_holds_up_no_other():
+    def broken(delivery: Delivery) -> Message:
+        if delivery.id == "a":
+            raise KeyError("a token in here")
+        return message_of(delivery)
+
+    outbox = Outbox(deliveries={"a": page("a"), "b": page("b", incident="b", after=1)})
+    channel = Script()
+    done = [
+        one
+        for one in send(outbox, lambda _: channel, broken, lambda: NOW + timedelta(seconds=2), lambda: True)
+        if not one.is_under_way
+    ]
+    assert [(one.stage, one.error) for one in done] == [
+        (Stage.DUE, "unexpected error: KeyError"),
+        (Stage.DELIVERED, ""),
+    ]
+
+
 def pauses(tries: int, answer: Answer = BUSY) -> list[float]:
     """Seconds between a try and the next one."""
     found, one = [], page()

@@ -67,11 +67,14 @@ def _try(
 ) -> Delivery:
     try:
         channel = channel_of(delivery.channel)
-    except (ChannelError, ConnectionNotDefinedError) as error:
-        answer = Answer(Result.REFUSED, str(error))
-    else:
         asks = delivery.stage is Stage.ACCEPTED
         answer = channel.confirm(delivery.request) if asks else channel.send(message_of(delivery))
+    except (ChannelError, ConnectionNotDefinedError) as error:
+        answer = Answer(Result.REFUSED, str(error))
+    except Exception as error:
+        # A mistake in one message or one channel must not hold up every message behind it.
+        log.exception("%s to %s ended in an unexpected error", delivery.purpose, delivery.channel)
+        answer = Answer(Result.LATER, f"unexpected error: {type(error).__name__}", ambiguous=True)
     if answer.result is not Result.DELIVERED:
         log.warning("%s to %s: %s (%s)", delivery.purpose, delivery.channel, answer.result, answer.reason)
     return answered(delivery, answer, now)
