@@ -190,6 +190,17 @@ def test_a_redirected_incident_is_resolved_there_and_paged_here(world):
     ]
 
 
+def test_an_incident_that_is_handed_back_is_paged_again(world):
+    world.hold(clean, at(6))
+    for name in ("ranking", "data"):
+        world.round(minutes=1)
+        (one,) = [one for one in world.outbox.incidents.values() if one.is_open]
+        world.outbox = world.outbox.with_incidents([replace(one, redirected_to=name)])
+        world.calm(0.5, minutes=1)
+    assert [purpose for channel, purpose, _ in world.sent() if channel == "data_pager"] == ["page", "resolve", "page"]
+    assert [purpose for channel, purpose, _ in world.sent() if channel == "ranking_pager"] == ["page", "resolve"]
+
+
 def silence(world, until, subject="events.clean", kinds=()):
     made = Silence(f"s{until}", subject, kinds, "OPS-12", "ada", world.now, until)
     world.outbox = replace(world.outbox, silences=(made,))

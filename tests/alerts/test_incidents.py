@@ -141,6 +141,16 @@ def test_a_paused_dag_with_an_overdue_partition_is_told_as_paused_and_heals_when
     assert keys(world.rounds(at(12.95))) == ["overdue/events.landed"]
 
 
+def test_a_paused_dag_is_no_second_incident_while_airflow_is_silent(world):
+    world.paused.add("events.landed")
+    world.publish_all(at(9))
+    assert keys(world.rounds(at(11.1))) == ["paused though due/events.landed"]
+    world.silent.add(Origin.AIRFLOW)
+    found = only(world.round(minutes=1))
+    assert found.kind == "paused though due"
+    assert found.unknown_since == world.now
+
+
 def test_what_waited_for_a_late_table_is_caught_up_and_no_incident_of_its_own(world):
     world.publish(landed, at(9), at(10))
     world.publish(clean, at(9), at(10))

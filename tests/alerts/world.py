@@ -134,7 +134,7 @@ class World:
 
     def scene(self) -> Scene:
         """What can be known now."""
-        dags = {t.dag_id: Dag(t.dag_id, t.dag_id in self.paused, (t.maintainer.name,), (), "f.py") for t in self.tables}
+        dags = {t.dag_id: Dag(t.dag_id, (t.maintainer.name,), (), "f.py") for t in self.tables}
         made = Scene(
             self.now,
             OWNERS,

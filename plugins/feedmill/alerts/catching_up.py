@@ -36,9 +36,8 @@ def remember(known: Mapping[str, Remembered], scene: Scene) -> dict[str, Remembe
 def _seen(status: TableStatus, before: Remembered | None, scene: Scene, is_hit: bool, is_first: bool) -> Remembered:
     table, now = status.table, scene.now
     is_due = status.since is not None
-    is_paused = before is not None and before.is_paused
-    if scene.airflow is not None and (dag := scene.airflow.dags.get(table.dag_id)) is not None:
-        is_paused = dag.is_paused
+    airflow = status.picture.airflow
+    is_paused = (before is not None and before.is_paused) if airflow is None else table.dag_id in airflow.paused
     series = status.picture.columns.published.get(table.name, Series())
     number = int(series.number.values.max(initial=-1))
     made = Remembered(table.name, is_due, is_paused, number)

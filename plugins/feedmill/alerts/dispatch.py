@@ -148,14 +148,11 @@ class _Decision:
     def _told(self, incident: Incident) -> Tier | None:
         """With which tier the maintainer was told of it since it opened last; None: not at all."""
         assert incident.opened_at is not None
-        told = [
-            delivery.tier
-            for delivery in self.outbox.of(incident)
-            if delivery.purpose in TELLS
-            and delivery.maintainer == incident.maintainer
-            and delivery.decided_at >= incident.opened_at
-            and delivery.stage is not Stage.CANCELLED
-        ]
+        mine = [d for d in self.outbox.of(incident) if d.maintainer == incident.maintainer]
+        mine = [d for d in mine if d.decided_at >= incident.opened_at and d.stage is not Stage.CANCELLED]
+        # It may have been another team's for a while: it was resolved here then.
+        resolved = max((d.decided_at for d in mine if d.purpose is Purpose.RESOLVE), default=incident.opened_at)
+        told = [d.tier for d in mine if d.purpose in TELLS and d.decided_at >= resolved]
         return min(told, default=None)
 
     def _page_one_by_one_or_as_storm(self, name: str, pages: list[tuple[Incident, str]]) -> None:

@@ -79,8 +79,6 @@ class Lookout:
     _api: AirflowApi | None = None
     _report: AirflowReport | None = None
     _reported_at: datetime | None = None
-    _seen: AirflowFacts | None = None
-    """What Airflow said last: a DAG that was paused then counts as paused while Airflow is silent."""
     _facts: LedgerFacts | None = None
 
     def __post_init__(self) -> None:
@@ -132,7 +130,7 @@ class Lookout:
                 if part.get("status") is not None:
                     beat = part.get(f"latest_{name}_heartbeat") or "never"
                     looks[component] = Health(part["status"] == "healthy", f"its last heartbeat: {beat}")
-            self._seen = ask_airflow.read(api, self.tables, now)
+            facts = ask_airflow.read(api, self.tables, now)
             if self._report is None or self._reported_at is None or now - self._reported_at >= REPORTS:
                 self._report, self._reported_at = _report(api, self.tables, now), now
         except ConnectionNotDefinedError as error:
@@ -144,7 +142,7 @@ class Lookout:
             looks[Component.API_SERVER] = Health(False, _first_line(error))
             return None, None
         looks[Component.API_SERVER] = Health(True)
-        return self._report, self._seen
+        return self._report, facts
 
     def _read_ledger(
         self, now: datetime, facts: AirflowFacts | None
@@ -206,7 +204,6 @@ def _report(api: AirflowApi, tables: Map, now: datetime) -> AirflowReport:
     dags = {
         dag["dag_id"]: Dag(
             dag["dag_id"],
-            bool(dag["is_paused"]),
             tuple(dag.get("owners") or ()),
             tuple(tag["name"] for tag in dag.get("tags") or ()),
             str(dag.get("relative_fileloc") or dag["fileloc"]),

@@ -80,7 +80,6 @@ class Dag:
     """A DAG that Airflow knows."""
 
     dag_id: str
-    is_paused: bool
     owners: tuple[str, ...]
     tags: tuple[str, ...]
     file: str

@@ -244,9 +244,9 @@ class _Search:
         return known is not None and not is_open and known.excuses(partition, self.scene.now)
 
     def _late(self, table: Table) -> Key:
-        report = self.scene.airflow
-        dag = report.dags.get(table.dag_id) if report is not None else None
-        return Key(PAUSED if dag is not None and dag.is_paused else OVERDUE, table.name)
+        # As it was last: while Airflow is silent, a paused DAG's partitions must not become a second incident.
+        known = self.scene.remembered.get(table.name)
+        return Key(PAUSED if known is not None and known.is_paused else OVERDUE, table.name)
 
     def _outage(self, at: datetime, after: timedelta) -> Outage | None:
         """The first outage in which something happened, or nearly so."""
