@@ -44,8 +44,9 @@ def open_incidents() -> None:
     """
     known, now = _outbox()
     shown = sorted((one for one in known.incidents.values() if one.closed_at is None), key=_urgency)
-    data = [_plain(one, known, now) for one in shown]
-    output().result(data, _listed(shown, known, now) if shown else "Nothing is wrong.")
+    setting = _setting()
+    data = [_plain(one, known, setting, now) for one in shown]
+    output().result(data, _listed(shown, known, setting, now) if shown else "Nothing is wrong.")
     ended(Exit.PROBLEM if any(one.is_open for one in shown) else Exit.OK)
 
 
@@ -63,8 +64,9 @@ def history(
     known, now = _outbox()
     with open_ledger().transaction() as session:
         shown = outbox.history(session, limit)
-    data = [_plain(one, known, now) for one in shown]
-    output().result(data, _listed(shown, known, now) if shown else "There was no incident yet.")
+    setting = _setting()
+    data = [_plain(one, known, setting, now) for one in shown]
+    output().result(data, _listed(shown, known, setting, now) if shown else "There was no incident yet.")
 
 
 @command(alerts, "explain")
@@ -77,10 +79,11 @@ def explain(incident: IncidentName) -> None:
     from rich.text import Text
 
     known, now = _outbox()
+    setting = _setting()
     parts: list[RenderableType] = []
     data = []
     for one in _named(incident, known):
-        plain = _plain(one, known, now)
+        plain = _plain(one, known, setting, now)
         plain["deliveries"] = [_sent(delivery) for delivery in known.of(one)]
         data.append(plain)
         parts.append(Text(harmless(f"{plain['key']}: {plain['what']}, since {one.condition.since:%Y-%m-%d %H:%M} UTC")))
@@ -262,7 +265,7 @@ def _key(incident: Incident) -> str:
     return incident.alias.partition("/")[2]
 
 
-def _plain(incident: Incident, known: Outbox, now: datetime) -> dict[str, Any]:
+def _plain(incident: Incident, known: Outbox, setting: Setting, now: datetime) -> dict[str, Any]:
     from feedmill.alerts.dispatch import standing
 
     one = incident.condition
@@ -279,14 +282,13 @@ def _plain(incident: Incident, known: Outbox, now: datetime) -> dict[str, Any]:
         "unknown_since": incident.unknown_since,
         "maintainer": incident.maintainer,
         "tier": one.tier,
-        "told": standing(known, _setting(), incident, now),
+        "told": standing(known, setting, incident, now),
     }
 
 
-def _listed(shown: list[Incident], known: Outbox, now: datetime) -> RenderableType:
+def _listed(shown: list[Incident], known: Outbox, setting: Setting, now: datetime) -> RenderableType:
     from feedmill.alerts.dispatch import standing
 
-    setting = _setting()
     rows = [
         (
             _key(one),
